@@ -1,0 +1,3 @@
+#ifndef CIMAGES_H
+#define CIMAGES_H
+#endif

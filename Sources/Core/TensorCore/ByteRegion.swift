@@ -1,0 +1,97 @@
+import CSystem
+import Glibc
+
+/// Owns one read-only region of memory: a file mapping, or bytes copied to the heap.
+///
+/// The only owner of raw memory outside the kernels.  Everything that refers to its bytes
+/// (`TensorView`, spans) keeps the region alive.
+@safe package final class ByteRegion: Sendable {
+  /// The file that is mapped, or a label for heap bytes; for messages.
+  package let name: String
+  package let byteCount: Int
+  private nonisolated(unsafe) let base: UnsafeRawPointer
+  private let isMapping: Bool
+
+  /// Maps the regular file at `path`, private and read-only.
+  ///
+  /// - Throws: `InputError` if the path is not a readable, regular, non-empty file.
+  package init(mapping path: String) throws(InputError) {
+    let descriptor = unsafe vtw_open_read(path)
+    guard descriptor >= 0 else { throw InputError(path, errorText(-descriptor)) }
+    defer { close(descriptor) }
+    var status = stat()
+    guard unsafe fstat(descriptor, &status) == 0 else { throw InputError(path, errorText(errno)) }
+    guard status.st_mode & S_IFMT == S_IFREG else {
+      throw InputError(path, status.st_mode & S_IFMT == S_IFDIR
+        ? "is a folder, not a file" : "is not a regular file")
+    }
+    guard status.st_size > 0 else { throw InputError(path, "is empty") }
+    let size = Int(status.st_size)
+    guard let address = unsafe mmap(nil, size, PROT_READ, MAP_PRIVATE, descriptor, 0),
+      unsafe address != MAP_FAILED
+    else { throw InputError(path, "cannot be mapped: \(errorText(errno))") }
+    name = path
+    byteCount = size
+    unsafe base = UnsafeRawPointer(address)
+    isMapping = true
+  }
+
+  /// Copies `bytes` into memory aligned to 64 bytes.
+  package init(copying bytes: [UInt8], name: String = "memory") {
+    let memory = UnsafeMutableRawPointer.allocate(
+      byteCount: max(bytes.count, 1), alignment: 64)
+    unsafe bytes.withUnsafeBytes { source in
+      guard let start = source.baseAddress else { return }
+      unsafe memory.copyMemory(from: start, byteCount: source.count)
+    }
+    self.name = name
+    byteCount = bytes.count
+    unsafe base = UnsafeRawPointer(memory)
+    isMapping = false
+  }
+
+  deinit {
+    if isMapping {
+      unsafe munmap(UnsafeMutableRawPointer(mutating: base), byteCount)
+    } else {
+      unsafe base.deallocate()
+    }
+  }
+
+  /// All bytes.
+  package var bytes: RawSpan {
+    @_lifetime(borrow self) get {
+      let span = unsafe RawSpan(_unsafeStart: base, byteCount: byteCount)
+      return unsafe _overrideLifetime(span, borrowing: self)
+    }
+  }
+
+  /// The address of byte `offset`, for kernels; valid while the region lives.
+  @unsafe package func address(at offset: Int) -> UnsafeRawPointer {
+    precondition(offset >= 0 && offset <= byteCount, "offset \(offset) outside \(byteCount) bytes")
+    return unsafe base + offset
+  }
+
+  /// A private copy of `range`, which must lie inside the region.
+  package func copy(_ range: Range<Int>) -> [UInt8] {
+    precondition(range.lowerBound >= 0 && range.upperBound <= byteCount)
+    return unsafe Array(UnsafeRawBufferPointer(start: base + range.lowerBound, count: range.count))
+  }
+
+  /// Asks the kernel to read the pages of `range` ahead.
+  package func willNeed(_ range: Range<Int>) {
+    guard isMapping else { return }
+    unsafe vtw_will_need(address(at: range.lowerBound), range.count)
+  }
+
+  /// Gives back the resident pages inside `range`; a later touch reads them again.
+  package func dropPages(_ range: Range<Int>) {
+    guard isMapping else { return }
+    unsafe vtw_drop_pages(address(at: range.lowerBound), range.count)
+  }
+}
+
+/// The system's text for `code`, such as "No such file or directory".
+package func errorText(_ code: Int32) -> String {
+  unsafe String(cString: strerror(code))
+}
