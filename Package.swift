@@ -95,8 +95,15 @@ targets += stage(
 // Commands
 targets += [
   .target(
-    name: "CommandSupport", dependencies: ["TensorCore", "Architecture", argumentParser],
+    name: "CommandSupport", dependencies: ["TensorCore", argumentParser],
     path: "Sources/Commands/CommandSupport", swiftSettings: settings),
+  .target(
+    name: "RuntimeSupport",
+    dependencies: [
+      "TensorCore", "Architecture", "VTWMFile", "Kernels", "Prompting", "Inference",
+      argumentParser,
+    ],
+    path: "Sources/Commands/RuntimeSupport", swiftSettings: settings),
   .target(
     name: "TestSupport", dependencies: ["TensorCore"], path: "Tests/TestSupport",
     swiftSettings: settings),
@@ -108,17 +115,17 @@ targets += command(
   "vtwconvert",
   uses: [
     "TensorCore", "Architecture", "Checkpoints", "Packing", "VTWMFile", "Kernels", "Prompting",
-    "Inference", "SampleSets", "Statistics", "Calibration",
+    "Inference", "SampleSets", "Calibration", "RuntimeSupport",
   ])
 targets += command(
   "vtwrun",
-  uses: ["TensorCore", "Architecture", "VTWMFile", "Kernels", "Prompting", "Inference"])
+  uses: ["TensorCore", "Architecture", "VTWMFile", "Inference", "RuntimeSupport"])
 targets += command("vtwinfo", uses: ["TensorCore", "Architecture", "VTWMFile", "Prompting"])
 targets += command(
   "vtweval",
   uses: [
-    "TensorCore", "Architecture", "VTWMFile", "Kernels", "Prompting", "Inference", "SampleSets",
-    "Statistics", "Calibration",
+    "TensorCore", "Architecture", "VTWMFile", "Inference", "SampleSets", "Statistics",
+    "RuntimeSupport",
   ])
 
 let package = Package(
