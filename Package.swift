@@ -122,9 +122,15 @@ targets += command(
   uses: ["TensorCore", "Architecture", "VTWMFile", "Inference", "RuntimeSupport"])
 targets += command("vtwinfo", uses: ["TensorCore", "Architecture", "VTWMFile", "Prompting"])
 targets += command(
+  "vtwbench",
+  uses: [
+    "TensorCore", "Architecture", "VTWMFile", "Kernels", "Prompting", "Inference",
+    "RuntimeSupport",
+  ])
+targets += command(
   "vtweval",
   uses: [
-    "TensorCore", "Architecture", "VTWMFile", "Inference", "SampleSets", "Statistics",
+    "TensorCore", "Architecture", "VTWMFile", "Inference", "SampleSets", "Calibration",
     "RuntimeSupport",
   ])
 
@@ -134,6 +140,7 @@ let package = Package(
     .executable(name: "vtwconvert", targets: ["vtwconvert"]),
     .executable(name: "vtwrun", targets: ["vtwrun"]),
     .executable(name: "vtwinfo", targets: ["vtwinfo"]),
+    .executable(name: "vtwbench", targets: ["vtwbench"]),
     .executable(name: "vtweval", targets: ["vtweval"]),
   ],
   dependencies: [

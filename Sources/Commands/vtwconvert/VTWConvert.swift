@@ -179,27 +179,11 @@ struct VTWConvert: ParsableCommand {
     guard checkpoint.configuration.vision != nil else {
       throw InputError(input, "is a text-only model; --calib needs one that sees images")
     }
-    var all = SampleSet(samples: [], refused: [])
-    for argument in calib {
-      let (name, path) = splitName(argument)
-      let set = try SampleSet(at: path, name: name, isRaw: raw)
-      all.samples += set.samples
-      all.refused += set.refused
-    }
+    var all = SampleSet(samples: [])
+    for argument in calib { all.append(try SampleSet(argument: argument, isRaw: raw)) }
     if let calibLimit { all = all.limited(to: calibLimit, seed: seed) }
-    let (choose, check) = all.split(
-      holdout: holdout ?? (preset == "paper" ? 0 : 0.25), seed: seed)
-    return (choose, check)
-  }
-
-  /// `NAME=PATH`, unless that is itself a path that exists.
-  private func splitName(_ argument: String) -> (name: String?, path: String) {
-    guard let equals = argument.firstIndex(of: "="), !FileSystem.exists(argument) else {
-      return (nil, argument)
-    }
-    return (
-      String(argument[..<equals]), String(argument[argument.index(after: equals)...])
-    )
+    let parts = all.split(holdout: holdout ?? (preset == "paper" ? 0 : 0.25), seed: seed)
+    return (parts.calibration, parts.heldout)
   }
 
   private func calibrate(

@@ -32,7 +32,7 @@ struct Evaluation {
   private let profiles: [ScheduleProfile]
   /// By profile, then by task.
   private var tallies: [[String: Tally]]
-  private(set) var refused: [(id: String, reason: String)]
+  private(set) var refused: [RefusedSample]
   private(set) var sampleCount = 0
 
   init(
@@ -72,7 +72,7 @@ struct Evaluation {
         }
         sampleCount += 1
       } catch {
-        refused.append((sample.id, error.description))
+        refused.append(RefusedSample(id: sample.id, reason: error.description))
       }
     }
   }

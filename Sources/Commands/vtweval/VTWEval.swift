@@ -70,7 +70,8 @@ struct VTWEval: ParsableCommand {
       k.isEmpty
       ? model.schedule.profiles
       : k.map { ScheduleProfile(name: "k=\($0)", withdrawingAt: $0, of: layerCount) }
-    var samples = try SampleSet(arguments: sets)
+    var samples = SampleSet(samples: [])
+    for argument in sets { samples.append(try SampleSet(argument: argument)) }
     if let limit { samples = samples.limited(to: limit, seed: seed) }
 
     let progress = ProgressLine("evaluating", isQuiet: quiet)

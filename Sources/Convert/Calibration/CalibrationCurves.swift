@@ -101,14 +101,15 @@ extension TaskCurve {
       var first = DivergenceSum()
       for sample in samples {
         for (position, kl) in sample.kl[k].enumerated() {
-          all.add(kl, agrees: sample.agrees[k][position])
-          if position == 0 { first.add(kl, agrees: sample.agrees[k][position]) }
+          all.add(kl: kl, agrees: sample.agrees[k][position])
+          if position == 0 { first.add(kl: kl, agrees: sample.agrees[k][position]) }
         }
       }
       points.append(
         CurvePoint(
-          k: k, meanKL: all.mean, p95KL: all.quantile(0.95), maxKL: all.maximum,
-          agreement: all.agreement, firstTokenMeanKL: first.mean))
+          k: k, meanKL: all.meanDivergence ?? 0, p95KL: all.divergence(percentile: 95) ?? 0,
+          maxKL: all.maxDivergence ?? 0, agreement: all.agreement ?? 1,
+          firstTokenMeanKL: first.meanDivergence ?? 0))
     }
     self.init(
       name: name, sampleCount: samples.count,

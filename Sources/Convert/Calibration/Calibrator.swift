@@ -41,7 +41,7 @@ package struct Calibrator {
   package struct Outcome {
     package var divergences: [SampleDivergence]
     /// Samples that could not be used, each with the reason.
-    package var refused: [(id: String, reason: String)]
+    package var refused: [RefusedSample]
   }
 
   /// Sweeps over `samples` in batches that fit the memory bound.
@@ -72,7 +72,7 @@ package struct Calibrator {
         batch.append((sample, input))
         if bytes >= options.batchBytes { flush() }
       } catch {
-        outcome.refused.append((sample.id, error.description))
+        outcome.refused.append(RefusedSample(id: sample.id, reason: error.description))
         done += 1
       }
     }

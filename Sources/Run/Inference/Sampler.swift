@@ -22,12 +22,12 @@ package struct SamplingOptions: Equatable, Sendable {
 /// Draws tokens from logits.
 package struct Sampler {
   private let options: SamplingOptions
-  private var state: UInt64
+  private var random: SplitMix64
   private var seen: Set<Int> = []
 
   package init(_ options: SamplingOptions) {
     self.options = options
-    state = options.seed
+    random = SplitMix64(seed: options.seed)
   }
 
   /// The next token.
@@ -82,21 +82,11 @@ package struct Sampler {
     while kept > 1, weights[kept - 1] < Double(options.minP) * weights[0] { kept -= 1 }
     weights.removeLast(weights.count - kept)
     total = weights.reduce(0, +)
-    var rest = uniform() * total
+    var rest = Double(random.nextUnit()) * total
     for (place, weight) in weights.enumerated() {
       rest -= weight
       if rest < 0 { return order[place] }
     }
     return order[kept - 1]
-  }
-
-  /// A number in 0..<1 by SplitMix64 (Steele, Lea and Flood 2014).
-  private mutating func uniform() -> Double {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-    z ^= z >> 31
-    return Double(z >> 11) * 0x1p-53
   }
 }

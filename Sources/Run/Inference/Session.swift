@@ -44,7 +44,7 @@ package final class Session {
   /// Appends a prompt.
   ///
   /// - Parameter visual: the rows of its images, `[visual rows, hiddenSize]`; nil without images.
-  /// - Returns: the logits of the last row, `[1, vocabularySize]`.
+  /// - Returns: the logits of the last row that is left, `[1, vocabularySize]`.
   /// - Throws: `InputError` if the prompt is empty or does not fit the context; nothing is changed.
   package func prefill(
     _ input: ModelInput, visual: Rows?, trace: Trace? = nil
@@ -56,8 +56,9 @@ package final class Session {
         "", "the prompt needs \(input.ids.count) rows, but only \(room) of the context's "
           + "\(text.contextLength) are free")
     }
-    guard input.classes.last != .visual else {
-      throw InputError("", "the prompt ends with an image; text after it is needed")
+    let kept = profile.segments.last?.classes ?? .all
+    guard input.classes.contains(where: kept.contains) else {
+      throw InputError("", "the prompt has only an image; text beside it is needed")
     }
     trace?.record(input, firstPosition: position)
     let embedded = Rows(count: input.ids.count, width: text.hiddenSize)
@@ -73,7 +74,7 @@ package final class Session {
         classes: Array(input.classes[range]))
       model.decoder.forward(
         &rows, profile: profile, cache: cache, scratch: scratch, trace: trace)
-      last = rows.hidden
+      if rows.count > 0 { last = rows.hidden }
     }
     position += input.ids.count
     for tokenClass in input.classes { classCounts[Int(tokenClass.rawValue)] += 1 }
