@@ -105,7 +105,7 @@ targets += [
     ],
     path: "Sources/Commands/RuntimeSupport", swiftSettings: settings),
   .target(
-    name: "TestSupport", dependencies: ["TensorCore"], path: "Tests/TestSupport",
+    name: "TestSupport", dependencies: ["TensorCore", "Architecture"], path: "Tests/TestSupport",
     swiftSettings: settings),
   .testTarget(
     name: "CommandTests", dependencies: ["TestSupport", "TensorCore"], path: "Tests/CommandTests",

@@ -45,7 +45,11 @@ struct Evaluation {
     let never = ScheduleProfile(name: "full", withdrawingAt: layerCount, of: layerCount)
 
     // The sweep gives KL at every K at once; answers need a run of their own per profile.
-    let outcome = runtime.calibrator(CalibrationOptions()).run(samples) { progress($0 / 2) }
+    let calibrator = Calibrator(
+      model: runtime.model, tokenizer: runtime.tokenizer, encoder: runtime.encoder,
+      imageSteps: runtime.file.imageSteps, precision: runtime.file.keyValuePrecision,
+      options: CalibrationOptions())
+    let outcome = calibrator.run(samples) { progress($0 / 2) }
     refused = outcome.refused
     var divergences: [String: SampleDivergence] = [:]
     for divergence in outcome.divergences { divergences[divergence.id] = divergence }

@@ -101,7 +101,7 @@ package struct Calibrator {
     let visual = images.isEmpty ? nil : try model.encode(images)
     var answer: [Int32]
     if let text = sample.answer {
-      answer = encoder.answer(text, after: question, imageCount: images.count, isRaw: sample.isRaw)
+      answer = encoder.answer(text)
       answer += model.configuration.endOfTextIDs.prefix(1).map(Int32.init)
     } else {
       answer = try greedyAnswer(prompt, visual: visual)
