@@ -1,4 +1,5 @@
-/* System calls that Swift cannot import directly (variadic, macros or GNU extensions). */
+/* What Core needs from C: system calls that Swift cannot import directly (variadic, macros or GNU
+ * extensions), and the conversion of 16-bit floats, which is slow in Swift. */
 #ifndef CSYSTEM_H
 #define CSYSTEM_H
 #include <stddef.h>
@@ -32,5 +33,12 @@ int vtw_reserve(int descriptor, uint64_t size);
 
 /* Bytes that an unprivileged writer may still use on the file system of `descriptor`, or -errno. */
 int64_t vtw_free_bytes(int descriptor);
+
+/* out[i] = value of the i-th little-endian binary16 at `in`, exactly; `in` may have any alignment
+ * and must not overlap `out`. */
+void vtw_f16_to_f32(float *out, const void *in, size_t count);
+
+/* The same for bfloat16, the upper half of a binary32. */
+void vtw_bf16_to_f32(float *out, const void *in, size_t count);
 
 #endif
