@@ -441,7 +441,8 @@ enum PlanCodec {
       var names: [String] = []
       for (index, variant) in variants.enumerated() {
         let name = try reader.string(variant.name.count)
-        guard !name.utf8.contains(0), !names.contains(name) else {
+        guard !name.utf8.contains(0), !names.contains(where: { $0.utf8.elementsEqual(name.utf8) })
+        else {
           throw reader.error("the name of variant \(index) holds a NUL or is taken")
         }
         names.append(name)

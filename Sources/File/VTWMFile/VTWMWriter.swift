@@ -27,11 +27,17 @@ package struct VTWMContents: Equatable, Sendable {
 /// the sections in front of them have room kept for a plan of any likely size.
 package final class VTWMWriter {
   /// Room kept in front of the weights.
-  struct FrontRoom {
-    /// Log2 of the first weight section's alignment, at least.
-    var alignment: UInt8 = 16
+  package struct FrontRoom {
+    /// Log2 of the first weight section's alignment, at least; 12 is a page.
+    package var alignment: UInt8
     /// Bytes for the plan, at least.
-    var planBytes = 16 << 10
+    package var planBytes: Int
+
+    /// 64 KiB: large pages of any system start with the weights, and a new plan nearly always fits.
+    package init(alignment: UInt8 = 16, planBytes: Int = 16 << 10) {
+      self.alignment = alignment
+      self.planBytes = planBytes
+    }
   }
 
   /// Every tensor of the model, in the order in which it must be written.
@@ -65,18 +71,10 @@ package final class VTWMWriter {
   ///   - sourceTypes: number types of the source ("BF16", "Q4_K"), as GGUF names them.
   ///   - overwrite: whether an existing file may be replaced.
   ///   - inputs: paths that the output must not be, or be a link of.
-  package convenience init(
+  package init(
     path: String, contents: VTWMContents, encodings: [TensorKey: Encoding],
-    sourceTypes: [TensorKey: String] = [:], overwrite: Bool = false, inputs: [String] = []
-  ) throws(InputError) {
-    try self.init(
-      path: path, contents: contents, encodings: encodings, sourceTypes: sourceTypes,
-      overwrite: overwrite, inputs: inputs, room: FrontRoom())
-  }
-
-  init(
-    path: String, contents: VTWMContents, encodings: [TensorKey: Encoding],
-    sourceTypes: [TensorKey: String], overwrite: Bool, inputs: [String], room: FrontRoom
+    sourceTypes: [TensorKey: String] = [:], overwrite: Bool = false, inputs: [String] = [],
+    room: FrontRoom = FrontRoom()
   ) throws(InputError) {
     let configuration = contents.configuration
     // What a reader would refuse is not written: each part is read back at once.
