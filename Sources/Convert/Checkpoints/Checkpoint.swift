@@ -67,8 +67,8 @@ package struct Checkpoint: Sendable {
     imageSteps = settings.imageSteps
     var inputs: [InputFile] = []
     for path in settings.files + weightPaths {
-      inputs.append(
-        InputFile(name: lastComponent(path), path: path, byteCount: try fileSize(path)))
+      guard case .file(let byteCount) = PathKind(of: path) else { continue }
+      inputs.append(InputFile(name: lastComponent(path), path: path, byteCount: byteCount))
     }
     self.inputs = inputs
   }

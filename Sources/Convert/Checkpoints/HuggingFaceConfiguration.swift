@@ -1,24 +1,24 @@
-import Architecture
-import TensorCore
+package import Architecture
+package import TensorCore
 
 /// What the JSON files beside the weights say: sizes, special ids and image steps.
 ///
 /// Three layouts are known: LLaVA as transformers saves it (`vision_config` and `text_config`),
 /// the original LLaVA code's (one flat object, the vision tower in a folder of its own), and a
 /// decoder alone.
-struct HuggingFaceConfiguration {
+package struct HuggingFaceConfiguration: Sendable {
   /// `endOfTextIDs` is empty if no file names one; `imageTokenID` may be the vocabulary size, for
   /// a placeholder without an embedding.
-  let model: ModelConfiguration
+  package let model: ModelConfiguration
   /// Nil for a text-only model.
-  let imageSteps: ImageSteps?
+  package let imageSteps: ImageSteps?
   /// Paths of the files that were read.
-  let files: [String]
+  package let files: [String]
 
   /// Reads `config.json` of `folder` and its siblings.
   ///
   /// - Parameter visionTower: folder of the vision tower, for the original layout.
-  init(folder: String, visionTower: String?) throws(InputError) {
+  package init(folder: String, visionTower: String? = nil) throws(InputError) {
     var files = ConfigurationFiles(folder: folder)
     guard let settings = try files.read("config.json") else {
       throw InputError(folder, "has no config.json, which describes the model")
@@ -85,7 +85,7 @@ private struct ConfigurationFiles {
   /// no such file.
   mutating func read(_ name: String, in other: String? = nil) throws(InputError) -> Settings? {
     let path = joined(other ?? folder, name)
-    guard fileExists(path) else { return nil }
+    guard PathKind(of: path) != .missing else { return nil }
     let settings = try Settings(readingFile: path)
     paths.append(path)
     return settings

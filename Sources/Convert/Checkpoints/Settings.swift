@@ -11,16 +11,8 @@ struct Settings {
 
   /// The object at the top of the file at `path`.
   init(readingFile path: String) throws(InputError) {
-    let region = try ByteRegion(mapping: path)
-    // Before the copy: the file may have any size.
-    guard region.byteCount <= JSONLimits.configuration.byteCount else {
-      throw InputError(
-        path, """
-          has \(region.byteCount) bytes, more than the limit of \
-          \(JSONLimits.configuration.byteCount)
-          """)
-    }
-    let value = try JSONValue(parsing: region.copy(0..<region.byteCount), file: path)
+    let bytes = try fileBytes(at: path, limit: JSONLimits.configuration.byteCount)
+    let value = try JSONValue(parsing: bytes, file: path)
     guard value.objectValue != nil else {
       throw InputError(path, "is \(value.kind); an object is expected")
     }

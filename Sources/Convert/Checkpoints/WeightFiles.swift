@@ -1,19 +1,19 @@
-import TensorCore
+package import TensorCore
 
 /// The safetensors files of a model, whole or in shards, and their tensors by source name.
-struct WeightFiles {
+package struct WeightFiles: Sendable {
   /// Where the siblings of the weights are: configuration and tokenizer.
-  let folder: String
+  package let folder: String
   /// Paths of the weight files, and of the index if there is one.
-  let paths: [String]
-  let tensors: [String: SourceTensor]
+  package let paths: [String]
+  package let tensors: [String: SourceTensor]
 
   private static let indexName = "model.safetensors.index.json"
   private static let maximumShards = 4096
 
   /// Finds the weights from a folder, a `.safetensors` file or an index of shards.
-  init(at path: String) throws(InputError) {
-    if isFolder(path) {
+  package init(at path: String) throws(InputError) {
+    if PathKind(of: path) == .folder {
       try self.init(folder: path)
     } else if path.hasSuffix(".index.json") {
       try self.init(index: path)
@@ -23,7 +23,7 @@ struct WeightFiles {
   }
 
   private init(folder: String) throws(InputError) {
-    let names = try listing(of: folder)
+    let names = try folderEntries(at: folder)
     let weights = names.filter { $0.hasSuffix(".safetensors") }
     if names.contains("model.safetensors") {
       try self.init(whole: joined(folder, "model.safetensors"))
@@ -64,7 +64,7 @@ struct WeightFiles {
     // One shard is not a model; its index names the others.
     let index = joined(parent(of: path), Self.indexName)
     if Self.isShard(lastComponent(path)) {
-      guard fileExists(index) else {
+      guard PathKind(of: index) != .missing else {
         throw InputError(path, "is one of several shards, and \(index) is missing")
       }
       try self.init(index: index)
@@ -108,7 +108,7 @@ struct WeightFiles {
         guard !Self.pickleSuffixes.contains(where: shard.hasSuffix) else {
           throw Self.pickleError(shardPath)
         }
-        guard fileExists(shardPath) else {
+        guard PathKind(of: shardPath) != .missing else {
           throw InputError(shardPath, "is missing, but \(lastComponent(path)) names it")
         }
         shards[shard] = try SafetensorsFile(mapping: shardPath)

@@ -1,5 +1,4 @@
-import Architecture
-import TensorCore
+package import Architecture
 
 /// The names that checkpoints give to tensors, as tables.
 ///
@@ -16,9 +15,9 @@ import TensorCore
 ///
 /// No rest begins like the end of a longer prefix, so every prefix may be tried on every name and
 /// no spelling has to be recognised first.
-enum WeightNames {
+package enum WeightNames {
   /// What a name stands for.
-  enum Meaning: Equatable {
+  package enum Meaning: Equatable {
     case tensor(TensorKey)
     /// Not needed by any model here: buffers, unused heads, CLIP's text model.
     case ignored
@@ -26,7 +25,7 @@ enum WeightNames {
   }
 
   /// The meaning of a source's tensor name.
-  static func meaning(of name: String) -> Meaning {
+  package static func meaning(of name: String) -> Meaning {
     for part in parts {
       for prefix in part.prefixes where name.hasPrefix(prefix) {
         let rest = name.dropFirst(prefix.count)
