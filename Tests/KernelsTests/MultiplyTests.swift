@@ -25,8 +25,8 @@ import Testing
   /// Bound on the error of a sum of products of values below 1.
   private func tolerance(_ encoding: Encoding, columns: Int) -> Double {
     switch encoding {
-    // f32 sums: an ulp of the partial sums (about sqrt(n) / 3) per step.
-    case .f32, .f16, .bf16: 2e-7 * Double(columns).squareRoot() + 1e-6 + 3e-9 * Double(columns)
+    // f32 sums: partial sums near sqrt(n) / 3, each rounded by half an ulp; 4 deviations.
+    case .f32, .f16, .bf16: 1e-6 + 6e-8 * Double(columns)
     // Activations are off by up to 1/254 of their group's largest, at random; 6 deviations.
     case .q8: 6 * (1.0 / 254) / 3 * Double(columns).squareRoot() + 0.006
     }
@@ -134,25 +134,26 @@ import Testing
         let y = Rows(count: count, width: 64)
         compute.multiply(
           rows(noise.values(count * 96), width: 96), Linear(weight: weight, bias: nil), into: y)
-        if pattern == 0, encoding != .q8 { #expect(y.copy().allSatisfy(\.isNaN)) }
+        let isAllNaN = y.copy().allSatisfy { $0.isNaN }
+        if pattern == 0, encoding != .q8 { #expect(isAllNaN) }
       }
     }
   }
 
-  @Test(arguments: InstructionSet.supported, Encoding.allCases, [Float.nan, .infinity])
-  func nonFiniteActivationsSpoilTheirRowOnly(
-    set: InstructionSet, encoding: Encoding, bad: Float
-  ) throws {
+  @Test(arguments: InstructionSet.supported, Encoding.allCases)
+  func nonFiniteActivationsSpoilTheirRowOnly(set: InstructionSet, encoding: Encoding) throws {
     let compute = Compute(threads: 1, instructionSet: set)
     var noise = Noise(seed: 6)
     let weight = try tensor(noise.values(32 * 64), [32, 64], encoding)
-    var x = noise.values(8 * 64)
-    x[3 * 64 + 40] = bad
-    let y = Rows(count: 8, width: 32)
-    compute.multiply(rows(x, width: 64), Linear(weight: weight, bias: nil), into: y)
-    for row in 0..<8 {
-      let finite = y[row..<row + 1].copy().map(\.isFinite)
-      #expect(finite == Array(repeating: row != 3, count: 32))
+    for bad in [Float.nan, .infinity, -.infinity] {
+      var x = noise.values(8 * 64)
+      x[3 * 64 + 40] = bad
+      let y = Rows(count: 8, width: 32)
+      compute.multiply(rows(x, width: 64), Linear(weight: weight, bias: nil), into: y)
+      for row in 0..<8 {
+        let finite = y[row..<row + 1].copy().map { $0.isFinite }
+        #expect(finite == Array(repeating: row != 3, count: 32))
+      }
     }
   }
 

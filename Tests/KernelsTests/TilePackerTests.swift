@@ -102,22 +102,25 @@ import Testing
     }
   }
 
-  @Test func valuesBeyondSixteenBitsAreNamed() throws {
+  @Test func valuesBeyondAnEncodingAreNamed() throws {
     #expect(throws: UnpackableValue(row: 1, column: 0, value: 65520)) {
       try TilePacker.pack([1, 65519, 65520, 1], columns: 2, encoding: .f16)
     }
     #expect(throws: UnpackableValue(row: 0, column: 1, value: .greatestFiniteMagnitude)) {
       try TilePacker.pack([1, .greatestFiniteMagnitude], columns: 2, encoding: .bf16)
     }
+    #expect(throws: UnpackableValue(row: 0, column: 1, value: -1e7)) {
+      try TilePacker.pack([1, -1e7], columns: 2, encoding: .q8)
+    }
   }
 
-  @Test(arguments: [Float.leastNonzeroMagnitude, 1e-30, 1e-9, 1e7, 3e38])
+  @Test(arguments: [Float.leastNonzeroMagnitude, 1e-30, 1e-9, 1e-4, 1, 8.3e6])
   func q8ScalesStayFinite(size: Float) throws {
     let values = (0..<32).map { size * (Float($0) - 15) / 16 }
     let back = TilePacker.unpack(try tensor(values, [1, 32], .q8), rows: 0..<1)
-    #expect(back.allSatisfy(\.isFinite))
-    for index in values.indices where size > 1e-6 && size < 1e7 + 1 {
-      #expect(abs(back[index] - values[index]) <= size / 200)
+    #expect(back.allSatisfy { $0.isFinite })
+    for index in values.indices where size > 1e-6 {
+      #expect(abs(back[index] - values[index]) <= size / 50)
     }
   }
 
@@ -129,9 +132,9 @@ import Testing
     }
     var f16 = [Float](repeating: 0, count: 65536), bf16 = f16
     var span = f16.mutableSpan
-    TilePacker.widen(bytes.span.bytes.extracting(1...), from: .f16, into: &span)
+    unsafe TilePacker.widen(bytes.span.bytes.extracting(1...), from: .f16, into: &span)
     var other = bf16.mutableSpan
-    TilePacker.widen(bytes.span.bytes.extracting(1...), from: .bf16, into: &other)
+    unsafe TilePacker.widen(bytes.span.bytes.extracting(1...), from: .bf16, into: &other)
     for pattern in UInt16.min...UInt16.max {
       let sign: Float = pattern & 0x8000 == 0 ? 1 : -1
       let exponent = Int(pattern >> 10 & 31), fraction = Float(pattern & 1023)

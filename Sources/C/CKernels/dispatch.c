@@ -22,6 +22,11 @@ int vtw_supports(vtw_instruction_set set) {
 
 const vtw_kernels *vtw_kernels_for(vtw_instruction_set set) {
   switch (set) {
+#if defined(__x86_64__)
+  case VTW_AVX2: return &vtw_kernels_avx2;
+  case VTW_AVX512: return &vtw_kernels_avx512;
+  case VTW_AVX512BF16: return &vtw_kernels_avx512bf16;
+#endif
   default: return &vtw_kernels_generic;
   }
 }

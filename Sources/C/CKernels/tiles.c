@@ -91,7 +91,7 @@ static uint16_t quantise_group(const float x[VTW_GROUP], float best_q[VTW_GROUP]
 
 static ptrdiff_t encode_q8(const float *values, size_t rows, size_t columns, uint8_t *out) {
   for (size_t i = 0; i < rows * columns; i++)
-    if (!is_finite(values[i])) return (ptrdiff_t)i;
+    if (!(values[i] >= -127 * F16_MAX && values[i] <= 127 * F16_MAX)) return (ptrdiff_t)i;
   for (size_t first = 0; first < columns; first += VTW_GROUP, out += 64 + 1024) {
     size_t count = columns - first < VTW_GROUP ? columns - first : VTW_GROUP;
     memset(out, 0, 64);

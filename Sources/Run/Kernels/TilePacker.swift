@@ -7,6 +7,12 @@ package struct UnpackableValue: Error, Equatable {
   package let row: Int
   package let column: Int
   package let value: Float
+
+  package init(row: Int, column: Int, value: Float) {
+    self.row = row
+    self.column = column
+    self.value = value
+  }
 }
 
 /// Encodes matrices into the tiles of `formats/encodings.md`, and decodes them.

@@ -38,7 +38,7 @@ typedef enum { VTW_F32 = 1, VTW_F16 = 2, VTW_BF16 = 3, VTW_Q8 = 16 } vtw_encodin
 
 /* Encodes one panel: `rows` x `columns` values (rows <= 32 for tiled encodings) become the bytes of
  * one panel at `out`, padding included.  Returns -1, or the index (row * columns + column) of the
- * first value that is not finite or, in f16 and bf16, too large. */
+ * first value that is not finite or too large for the encoding. */
 ptrdiff_t vtw_encode_panel(vtw_encoding encoding, const float *values, size_t rows, size_t columns,
                            void *out);
 
