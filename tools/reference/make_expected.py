@@ -29,9 +29,9 @@ import pathlib
 from reference_model import ReferenceModel
 
 import torch
-from safetensors.torch import save_file
 
 from fixture_cases import MODELS, SPELLING_MODEL, Case, vicuna
+from tensor_file import write_tensors
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FIXTURES = ROOT / "Tests" / "Fixtures"
@@ -122,8 +122,7 @@ def write(case, folder, model_path, **options):
     tensors, metadata = expected(ReferenceModel(folder), case, **options)
     out = FIXTURES / "expected" / f"{case.name}.safetensors"
     out.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, out, metadata={"model": model_path, **metadata})
-    out.chmod(0o644)
+    write_tensors(out, tensors, {"model": model_path, **metadata})
     print(f"{case.name}: {len(tensors)} tensors, {out.stat().st_size} bytes, least lead {metadata['least_lead']}", flush=True)
 
 
