@@ -14,11 +14,11 @@ DTYPES = {
 
 
 def write_tensors(path, tensors, metadata=None):
-    """`tensors`: name -> tensor, stored in the given order; `metadata`: name -> string."""
+    """`tensors`: name -> tensor, wider elements first (so that all are aligned); `metadata`: name -> string."""
     header, blobs, offset = {}, [], 0
     if metadata:
         header["__metadata__"] = dict(sorted(metadata.items()))
-    for name, value in tensors.items():
+    for name, value in sorted(tensors.items(), key=lambda item: -item[1].element_size()):
         blob = value.reshape(-1).contiguous().view(torch.uint8).numpy().tobytes()
         header[name] = {"dtype": DTYPES[value.dtype], "shape": list(value.shape), "data_offsets": [offset, offset + len(blob)]}
         blobs.append(blob)
