@@ -28,7 +28,7 @@ package struct Runtime {
 
   /// A new session that runs `profile`, or the chosen profile.
   package func session(_ profile: ScheduleProfile? = nil) -> Session {
-    Session(model, profile: profile ?? self.profile, precision: file.keyValuePrecision)
+    Session(model, profile: profile ?? self.profile, precision: file.keyValuePrecision.kernel)
   }
 
   /// A new conversation.
@@ -56,5 +56,15 @@ extension EngineOptions {
       chosen = known
     }
     return Compute(threads: threads, instructionSet: chosen)
+  }
+}
+
+extension KeyValuePrecision {
+  /// The same in the engine's terms.
+  package var kernel: KeyValueRows.Precision {
+    switch self {
+    case .f32: .f32
+    case .f16: .f16
+    }
   }
 }

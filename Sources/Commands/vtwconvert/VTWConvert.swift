@@ -112,7 +112,8 @@ struct VTWConvert: ParsableCommand {
     let clock = ContinuousClock()
     let start = clock.now
     let checkpoint = try Checkpoint(
-      at: input, visionTower: visionTower, templateName: template, isStrict: strict)
+      at: input, visionTower: visionTower, templateName: template, isStrict: strict,
+      readTokenizer: TokenizerFiles.read)
     let layerCount = checkpoint.configuration.text.layerCount
     if let k, !(0...layerCount).contains(k) {
       throw InputError(input, "--k \(k) is outside 0...\(layerCount)")
@@ -128,8 +129,8 @@ struct VTWConvert: ParsableCommand {
     let compute = try engine.compute()
     let plan = PackPlan(checkpoint.configuration, encoding: Encoding(name: encoding) ?? .q8)
     let writer = try VTWMWriter(
-      path: output, contents: VTWMContents(checkpoint), encodings: plan.encodings,
-      sourceTypes: checkpoint.tensors.mapValues { $0.type.name }, overwrite: force,
+      path: output, contents: try contents(checkpoint), encodings: plan.encodings,
+      sourceTypes: checkpoint.tensors.mapValues { $0.type.rawValue }, overwrite: force,
       inputs: checkpoint.inputs.map(\.path))
     InterruptCleanup.removeOnSignal(writer.pendingPath)
     let packing = ProgressLine("packing", isQuiet: quiet)
@@ -159,6 +160,15 @@ struct VTWConvert: ParsableCommand {
       ])
     say(result.text)
     if json { StandardOutput.write(result.json.text + "\n") }
+  }
+
+  /// What the file says besides weights, with test vectors for its tokenizer.
+  private func contents(_ checkpoint: Checkpoint) throws(InputError) -> VTWMContents {
+    var tokenizer = checkpoint.tokenizer
+    tokenizer.tests = try TokenizerVectors.make(tokenizer)
+    return VTWMContents(
+      configuration: checkpoint.configuration, imageSteps: checkpoint.imageSteps,
+      tokenizer: tokenizer, template: checkpoint.template)
   }
 
   private func say(_ text: String) {
@@ -200,7 +210,7 @@ struct VTWConvert: ParsableCommand {
         tokenizer: tokenizer, template: checkpoint.template,
         imageTokenID: checkpoint.configuration.imageTokenID.map(Int32.init),
         rowsPerImage: checkpoint.configuration.vision?.rowsPerImage ?? 0),
-      imageSteps: checkpoint.imageSteps, precision: plan.keyValuePrecision, options: options)
+      imageSteps: checkpoint.imageSteps, precision: plan.keyValuePrecision.kernel, options: options)
 
     let progress = ProgressLine("calibrating", isQuiet: quiet)
     let total = Double(max(1, samples.choose.samples.count + samples.check.samples.count))

@@ -41,7 +41,7 @@ enum InfoJSON {
       })
     object["layers"] = .array(
       model.layers.map { layer in
-        ["truncated": .bool(layer.isTruncated), "kl": layer.kl.map { .number(Double($0)) } ?? .null]
+        ["truncated": .bool(layer.truncated), "kl": layer.kl.map { .number(Double($0)) } ?? .null]
       })
     object["tensors"] = .array(
       model.tensorInfos.map { info in

@@ -32,7 +32,7 @@ package struct Packer {
     var done = 0
     for key in writer.order {
       guard let source = checkpoint.tensors[key], let encoding = plan.encodings[key] else {
-        throw InputError("", "tensor '\(key)' is missing")
+        preconditionFailure("a checkpoint has every tensor of its configuration, but not \(key)")
       }
       try write(source, key: key, encoding: encoding, to: writer)
       done += source.range.count
@@ -43,24 +43,29 @@ package struct Packer {
   private func write(
     _ source: SourceTensor, key: TensorKey, encoding: Encoding, to writer: VTWMWriter
   ) throws(InputError) {
-    let columns = source.columns
-    try writer.begin(key)
-    let panelRows = encoding == .f32 ? 1 : encoding.tileRows
-    let panelsPerBlock = max(1, Self.blockBytes / max(1, 4 * columns * panelRows))
+    let columns = max(source.columnCount, 1)
+    let panelRows = encoding.tileRows
+    let panelsPerBlock = max(1, Self.blockBytes / (4 * columns * panelRows))
     let blockRows = panelsPerBlock * panelRows
+    var checksum = CRC32()
     var values: [Float] = []
-    for first in stride(from: 0, to: source.rows, by: blockRows) {
-      let rows = first..<min(first + blockRows, source.rows)
-      try source.readRows(rows, into: &values)
-      if let bad = TilePacker.firstNonFinite(values.span) {
+    writer.begin(key)
+    for first in stride(from: 0, to: source.rowCount, by: blockRows) {
+      let rows = first..<min(first + blockRows, source.rowCount)
+      source.readRows(rows, into: &values)
+      unsafe source.withBytes(of: rows) { unsafe checksum.update($0) }
+      let packed: [UInt8]
+      do {
+        packed = try TilePacker.pack(values, columns: columns, encoding: encoding, on: compute)
+      } catch {
         throw InputError(
-          source.region.name, "tensor '\(printable(source.name))' has a value that is not finite "
-            + "(row \(first + bad / max(columns, 1)), column \(bad % max(columns, 1)))")
+          source.region.name,
+          "tensor '\(printable(source.name))' has \(error.value) in row \(first + error.row), "
+            + "column \(error.column); \(encoding.name) needs finite values within its range")
       }
-      try writer.append(
-        TilePacker.pack(values.span, rows: rows.count, columns: columns, encoding, compute))
+      try writer.append(packed)
       source.drop(rows)
     }
-    try writer.end()
+    writer.end(sourceCRC: checksum.value)
   }
 }

@@ -1,3 +1,4 @@
+package import Kernels
 package import Prompting
 package import TensorCore
 

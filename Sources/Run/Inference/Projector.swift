@@ -1,5 +1,6 @@
 package import Architecture
 package import Kernels
+import TensorCore
 
 /// The two-layer MLP from vision features to decoder rows.
 package struct Projector: Sendable {

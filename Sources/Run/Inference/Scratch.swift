@@ -1,5 +1,5 @@
-import Architecture
-import Kernels
+package import Architecture
+package import Kernels
 
 /// Buffers of a decoder layer for up to `capacity` rows, allocated once.
 package final class Scratch: Sendable {

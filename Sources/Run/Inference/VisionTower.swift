@@ -1,7 +1,7 @@
 package import Architecture
 package import Kernels
 package import Prompting
-import TensorCore
+package import TensorCore
 
 /// A CLIP vision transformer: pixels to patch features.
 ///
@@ -74,10 +74,10 @@ package struct VisionTower: Sendable {
     let x = Rows(count: configuration.rowCount, width: configuration.hiddenSize)
     let patches = Rows(count: configuration.patchCount, width: configuration.patchWidth)
     fill(patches, from: image)
-    x[0..<1].fill(from: weights.classEmbedding.copyFloats())
+    x[0..<1].fill(from: weights.classEmbedding.floats)
     compute.multiply(patches, weights.patchEmbedding, into: x[1..<configuration.rowCount])
     let positions = Rows(count: x.count, width: x.width)
-    positions.fill(from: weights.positionEmbedding.copyFloats())
+    positions.fill(from: weights.positionEmbedding.floats)
     compute.add(positions, to: x)
     let normed = Rows(count: x.count, width: x.width)
     compute.layerNorm(

@@ -69,7 +69,10 @@
   }
 
   /// Overwrites all values; `values` has `count * width` of them.
-  package func fill(from values: [Float]) {
+  package func fill(from values: [Float]) { fill(from: values.span) }
+
+  /// Overwrites all values; `values` has `count * width` of them.
+  package func fill(from values: Span<Float>) {
     precondition(values.count == count * width, "\(values.count) values for \(count) x \(width)")
     unsafe values.withUnsafeBufferPointer { source in
       guard let base = source.baseAddress else { return }
