@@ -51,7 +51,7 @@ var targets: [Target] = []
 targets += shim("CZlib", apt: "zlib1g-dev", pkgConfig: "zlib")
 targets += shim("COpenBLAS", apt: "libopenblas-dev", pkgConfig: "openblas")
 targets += shim("CPNG", apt: "libpng-dev", pkgConfig: "libpng")
-targets += shim("CWebP", apt: "libwebp-dev", pkgConfig: "libwebp")
+targets += shim("CWebP", apt: "libwebp-dev", pkgConfig: "libwebpdemux")
 targets += [
   // libjpeg and libpng report errors by longjmp, which must not cross Swift frames.
   .systemLibrary(
