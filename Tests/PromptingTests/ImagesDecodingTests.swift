@@ -58,11 +58,16 @@ import Testing
         + "no side longer than 65535, are accepted")
 
     var png = try imageCaseBytes("rgb-8.png")
-    png.replaceSubrange(16..<24, with: [0, 1, 0, 0, 0, 0, 0, 1])
-    let problem = inputProblem { () throws(InputError) in
-      _ = try RGBImage(decoding: withPNGChecksums(png), name: "wide.png")
+    for (size, text) in [
+      ([0, 1, 0, 0, 0, 0, 0, 1], "65536 x 1"),
+      ([0x7F, 0xFF, 0xFF, 0xFF, 0x7F, 0xFF, 0xFF, 0xFF], "2147483647 x 2147483647"),
+    ] as [([UInt8], String)] {
+      png.replaceSubrange(16..<24, with: size)
+      let problem = inputProblem { () throws(InputError) in
+        _ = try RGBImage(decoding: withPNGChecksums(png), name: "wide.png")
+      }
+      #expect(problem?.hasPrefix("wide.png: is a PNG image of \(text) pixels;") == true)
     }
-    #expect(problem?.hasPrefix("wide.png: is a PNG image of 65536 x 1 pixels;") == true)
   }
 
   @Test(arguments: [
@@ -77,6 +82,20 @@ import Testing
       _ = try RGBImage(decoding: bytes, name: file)
     }
     #expect(problem == "\(file): cannot be decoded as \(reason)")
+  }
+
+  @Test func refusesEndlessScans() throws {
+    let jpeg = try imageCaseBytes("progressive.jpg")
+    let scan = try #require(jpeg.indices.last { jpeg[$0...].starts(with: [0xFF, 0xDA]) })
+    let end = jpeg.count - 2
+    func repeating(_ count: Int) -> [UInt8] {
+      jpeg[..<scan] + (0..<count).flatMap { _ in jpeg[scan..<end] } + jpeg[end...]
+    }
+    _ = try RGBImage(decoding: repeating(400), name: "cat.jpg")
+    let problem = inputProblem { () throws(InputError) in
+      _ = try RGBImage(decoding: repeating(600), name: "cat.jpg")
+    }
+    #expect(problem == "cat.jpg: cannot be decoded as JPEG: it has more than 500 scans")
   }
 
   @Test func refusesWrongChecksumOfPixels() throws {

@@ -3,7 +3,7 @@ import Prompting
 import TensorCore
 import Testing
 
-/// What Pillow and Hugging Face make of the files in Tests/Fixtures/image-cases.
+/// What Pillow and Hugging Face make of the files in Tests/Fixtures/image-formats.
 struct ImageCases: Sendable {
   /// One file: the CRC-32 of its RGB bytes as stored, and turned upright.
   struct Decoding: Sendable, CustomTestStringConvertible {
@@ -44,7 +44,7 @@ struct ImageCases: Sendable {
     do {
       return try ImageCases()
     } catch {
-      preconditionFailure("image-cases: \(error)")
+      preconditionFailure("image-formats: \(error)")
     }
   }()
 
@@ -107,7 +107,7 @@ private func require<T>(_ value: T?, _ name: String) throws -> T {
 
 func imageCasePath(_ file: String) -> String {
   let tests = #filePath.split(separator: "/", omittingEmptySubsequences: false).dropLast(2)
-  return tests.joined(separator: "/") + "/Fixtures/image-cases/" + file
+  return tests.joined(separator: "/") + "/Fixtures/image-formats/" + file
 }
 
 func imageCaseBytes(_ file: String) throws -> [UInt8] {

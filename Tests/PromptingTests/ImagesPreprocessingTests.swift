@@ -57,7 +57,8 @@ import Testing
     for filter in ImageSteps.Filter.allCases {
       steps.filter = filter
       let tensor = try steps.pixels(of: line)
-      #expect(tensor == PixelTensor(width: 336, height: 336, values: tensor.values.map { _ in 200 }))
+      let gray = [Float](repeating: 200, count: 3 * 336 * 336)
+      #expect(tensor == PixelTensor(width: 336, height: 336, values: gray))
     }
   }
 

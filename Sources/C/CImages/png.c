@@ -50,6 +50,8 @@ static png_structp open_reader(source *from, png_infop *info) {
     return NULL;
   }
   png_set_read_fn(png, from, read_bytes);
+  /* The caller refuses large sizes, in the same words for all formats. */
+  png_set_user_limits(png, PNG_UINT_31_MAX, PNG_UINT_31_MAX);
   return png;
 }
 

@@ -1,14 +1,16 @@
 /* The inner loops of Pillow's 8-bit resampling.
  *
- * Pillow adds products of 8-bit samples and 23-bit weights in 32 bits.  A weight is kept here as
- * two 16-bit halves, because the sum of 16-bit products is what vector units do best; the sums
- * are taken modulo 2^32, where both ways give the same result. */
+ * Pillow adds products of 8-bit samples and 23-bit weights.  A weight is kept here as two 16-bit
+ * halves, because sums of 16-bit products are what vector units do best. */
 #include "CImages.h"
 
-enum { precision = 22 };
+enum {
+  precision = 22,
+  /* Sums of this many products of a sample and the low half of a weight fit 32 bits. */
+  block = 240
+};
 
-static inline uint8_t rounded(uint32_t high, uint32_t low) {
-  int32_t value = (int32_t)((high << 16) + low + (1u << (precision - 1))) >> precision;
+static inline uint8_t clipped(int32_t value) {
   return (uint8_t)(value < 0 ? 0 : value > 255 ? 255 : value);
 }
 
@@ -21,33 +23,46 @@ void vtw_split_channels(int16_t *out, const uint8_t *pixels, size_t count, size_
   }
 }
 
+/* Eight at a time is the width at which clang finds the instruction for pairs of products. */
+static inline int32_t dot(const int16_t *a, const int16_t *b, size_t count) {
+  int32_t sum = 0;
+#if defined(__clang__)
+#pragma clang loop vectorize_width(8) interleave_count(1)
+#endif
+  for (size_t i = 0; i < count; i++) sum += a[i] * b[i];
+  return sum;
+}
+
 void vtw_resample_across(uint8_t *out, const int16_t *row, size_t stride, const int32_t *first,
                          const int16_t *high, const int16_t *low, size_t taps, size_t outputs) {
   for (size_t i = 0; i < outputs; i++, high += taps, low += taps) {
     for (size_t c = 0; c < 3; c++) {
       const int16_t *samples = row + c * stride + first[i];
-      uint32_t h = 0, l = 0;
-      for (size_t t = 0; t < taps; t++) {
-        h += (uint32_t)(samples[t] * high[t]);
-        l += (uint32_t)(samples[t] * low[t]);
+      int32_t h = 0, l = 1 << (precision - 1);
+      for (size_t t = 0; t < taps; t += block) {
+        size_t count = taps - t < block ? taps - t : block;
+        h += dot(samples + t, high + t, count);
+        l += dot(samples + t, low + t, count);
+        h += l >> 16;
+        l &= 0xFFFF;
       }
-      out[3 * i + c] = rounded(h, l);
+      out[3 * i + c] = clipped(h >> (precision - 16));
     }
   }
 }
 
 void vtw_resample_down(uint8_t *out, const uint8_t *rows, size_t stride, size_t count,
                        const int16_t *high, const int16_t *low, size_t taps) {
-  enum { block = 256 };
-  uint32_t sums[block];
-  for (size_t start = 0; start < count; start += block) {
-    size_t width = count - start < block ? count - start : block;
-    for (size_t i = 0; i < width; i++) sums[i] = 0;
+  enum { width = 256 };
+  uint32_t sums[width]; /* unsigned, because sums on the way may wrap around */
+  for (size_t start = 0; start < count; start += width) {
+    size_t columns = count - start < width ? count - start : width;
+    for (size_t i = 0; i < columns; i++) sums[i] = 1u << (precision - 1);
     for (size_t t = 0; t < taps; t++) {
       const uint8_t *row = rows + t * stride + start;
-      uint32_t weight = (uint32_t)high[t] * 65536u + (uint32_t)(int32_t)low[t];
-      for (size_t i = 0; i < width; i++) sums[i] += row[i] * weight;
+      uint32_t weight = (uint32_t)(high[t] * 65536 + low[t]);
+      for (size_t i = 0; i < columns; i++) sums[i] += row[i] * weight;
     }
-    for (size_t i = 0; i < width; i++) out[start + i] = rounded(0, sums[i]);
+    for (size_t i = 0; i < columns; i++) out[start + i] = clipped((int32_t)sums[i] >> precision);
   }
 }

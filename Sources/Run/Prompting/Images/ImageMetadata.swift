@@ -37,7 +37,7 @@ struct ImageMetadata {
       let segment = file[offset + 2..<offset + length]
       if marker == 0xFFE1, segment.starts(with: exifPrefix) {
         let more = segment.dropFirst(exifPrefix.count)
-        if let before = exif { exif = before + more } else { exif = more }
+        if exif == nil { exif = more } else { exif?.append(contentsOf: more) }
       } else if marker == 0xFFE1, segment.starts(with: xmpPrefix) {
         xmp = segment.dropFirst(xmpPrefix.count)
       }

@@ -16,7 +16,9 @@ extension ImageSteps {
     let canvas =
       switch resize {
       case .padSquare(_, let color):
-        Canvas(square: image, color: try channels(color, "padding colour").map(UInt8.init(clamping:)))
+        Canvas(
+          square: image,
+          color: try channels(color, "padding colour").map { UInt8(clamping: $0) })
       case .shortestEdge, .exact, .none: Canvas(image)
       }
     let (width, height) = try targetSize(of: canvas)
@@ -57,7 +59,8 @@ extension ImageSteps {
 
   private func check(_ size: Int) throws(InputError) {
     guard (1...longestSide).contains(size) else {
-      throw InputError("", "the model's image steps resize to \(size); 1 to \(longestSide) expected")
+      throw InputError(
+        "", "the model's image steps resize to \(size); 1 to \(longestSide) expected")
     }
   }
 
@@ -106,7 +109,8 @@ extension ImageSteps {
   /// `list`, which must have one entry per channel.
   private func channels<T>(_ list: [T], _ name: String) throws(InputError) -> [T] {
     guard list.count == 3 else {
-      throw InputError("", "the model's image steps give \(list.count) values of \(name); 3 expected")
+      throw InputError(
+        "", "the model's image steps give \(list.count) values of \(name); 3 expected")
     }
     return list
   }
