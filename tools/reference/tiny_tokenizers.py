@@ -7,10 +7,10 @@
 Training is deterministic, so the files can be made again byte for byte with the pinned versions.
 """
 
+import io
 import itertools
 import json
 import pathlib
-import tempfile
 
 import sentencepiece
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
@@ -86,16 +86,14 @@ def train_sentencepiece(size):
 
     Trained on the ASCII lines only: 259 special and byte pieces leave little room, other scripts fall back to bytes.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        text = pathlib.Path(folder, "corpus.txt")
-        text.write_text("\n".join(line.replace("\n", " ") for line in corpus() if line.isascii()))
-        sentencepiece.SentencePieceTrainer.train(
-            input=str(text), model_prefix=f"{folder}/tokenizer", model_type="bpe", vocab_size=size, byte_fallback=True,
-            split_digits=True, normalization_rule_name="identity", remove_extra_whitespaces=False, add_dummy_prefix=True,
-            character_coverage=1.0, unk_id=0, bos_id=1, eos_id=2, pad_id=-1, hard_vocab_limit=False,
-            allow_whitespace_only_pieces=True, num_threads=1, minloglevel=2,
-        )
-        return pathlib.Path(folder, "tokenizer.model").read_bytes()
+    written = io.BytesIO()  # not a file: its path would go into the model
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=(line.replace("\n", " ") for line in corpus() if line.isascii()), model_writer=written,
+        model_type="bpe", vocab_size=size, byte_fallback=True, split_digits=True, normalization_rule_name="identity",
+        remove_extra_whitespaces=False, add_dummy_prefix=True, character_coverage=1.0, unk_id=0, bos_id=1, eos_id=2,
+        pad_id=-1, hard_vocab_limit=False, allow_whitespace_only_pieces=True, num_threads=1, minloglevel=2,
+    )
+    return written.getvalue()
 
 
 def from_sentencepiece(model, added):
