@@ -46,11 +46,11 @@ struct PairMerger {
       Symbol(id: id, start: start, count: count, previous: index - 1, next: index + 1))
   }
 
-  /// Joins until no pair is left.
-  mutating func merge(_ candidate: (Symbol, Symbol) -> Candidate?) {
+  /// Joins symbols of `text` until no pair is left.
+  mutating func merge(_ text: [UInt8], by rules: MergeRules) {
     guard symbols.count > 1 else { return }
     heap.removeAll(keepingCapacity: true)
-    for index in 1..<symbols.count { consider(index - 1, index, candidate) }
+    for index in 1..<symbols.count { consider(index - 1, index, text, rules) }
     while let entry = popFirst() {
       let left = entry.left
       let right = symbols[left].next
@@ -63,18 +63,18 @@ struct PairMerger {
       let next = symbols[right].next
       symbols[left].next = next
       let previous = symbols[left].previous
-      if previous >= 0 { consider(previous, left, candidate) }
+      if previous >= 0 { consider(previous, left, text, rules) }
       if next < symbols.count {
         symbols[next].previous = left
-        consider(left, next, candidate)
+        consider(left, next, text, rules)
       }
     }
   }
 
   private mutating func consider(
-    _ left: Int, _ right: Int, _ candidate: (Symbol, Symbol) -> Candidate?
+    _ left: Int, _ right: Int, _ text: [UInt8], _ rules: MergeRules
   ) {
-    guard let found = candidate(symbols[left], symbols[right]) else { return }
+    guard let found = rules.candidate(symbols[left], symbols[right], in: text) else { return }
     let entry = Entry(
       rank: found.rank, id: found.id, left: left,
       count: symbols[left].count + symbols[right].count)

@@ -18,14 +18,7 @@ package struct Tokenizer: Sendable {
   }
 
   package let model: TokenizerModel
-  /// Pieces that merging may give: all but special, unused and byte pieces.
-  private let vocabulary: PieceTable
-  /// By byte: the fallback piece, or for byte-level models the piece of that byte; -1 if none.
-  private let bytePieces: [Int32]
-  /// (left << 32 | right) -> rank and result; empty for `sentencePieceScores`.
-  private let merges: [UInt64: PairMerger.Candidate]
-  /// By id, for `sentencePieceScores`: rising where scores fall.
-  private let scoreRanks: [UInt32]
+  private let rules: MergeRules
   /// Recognised in the text as it is.
   private var specials: SpecialMatcher
   /// Recognised in normalised text: their bytes begin with U+2581.
@@ -48,7 +41,9 @@ package struct Tokenizer: Sendable {
       switch piece.kind {
       case .normal:
         twin = vocabulary.insert(piece.bytes, id: id)
-        if model.kind == .byteLevel, piece.bytes.count == 1 { bytePieces[Int(piece.bytes[0])] = id }
+        if model.kind == .byteLevel, piece.bytes.count == 1 {
+          bytePieces[Int(piece.bytes[0])] = id
+        }
       case .byte:
         let byte = Int(piece.bytes[0])
         if bytePieces[byte] >= 0 { twin = bytePieces[byte] }
@@ -62,23 +57,10 @@ package struct Tokenizer: Sendable {
       }
       if let twin { throw InputError("", "tokenizer: pieces \(twin) and \(index) are equal") }
     }
-    var merges: [UInt64: PairMerger.Candidate] = [:]
-    merges.reserveCapacity(model.merges.count)
-    for (rank, merge) in model.merges.enumerated() {
-      let pair = Tokenizer.pair(Int32(merge.left), Int32(merge.right))
-      let candidate = PairMerger.Candidate(rank: UInt32(rank), id: Int32(merge.result))
-      guard merges.updateValue(candidate, forKey: pair) == nil else {
-        throw InputError("", "tokenizer: merge \(rank) repeats an earlier one")
-      }
-    }
     self.model = model
-    self.vocabulary = vocabulary
-    self.bytePieces = bytePieces
-    self.merges = merges
+    rules = try MergeRules(model, vocabulary: vocabulary, bytePieces: bytePieces)
     self.specials = specials
     self.normalizedSpecials = normalizedSpecials
-    scoreRanks = model.kind == .sentencePieceScores
-      ? model.pieces.map { Tokenizer.rank(ofScore: $0.score) } : []
   }
 
   /// The ids of `text`, special tokens in it included.
@@ -166,7 +148,7 @@ package struct Tokenizer: Sendable {
     _ merger: inout PairMerger
   ) {
     if part.isEmpty { return }
-    if model.flags.contains(.ignoresMerges), let id = vocabulary.id(of: text.bytes, part) {
+    if model.flags.contains(.ignoresMerges), let id = rules.vocabulary.id(of: text.bytes, part) {
       tokens.append(Token(id: id, end: text.sourceEnds[part.upperBound - 1]))
       return
     }
@@ -174,7 +156,7 @@ package struct Tokenizer: Sendable {
     switch model.kind {
     case .byteLevel:
       for place in part {
-        let id = bytePieces[Int(text.bytes[place])]
+        let id = rules.bytePieces[Int(text.bytes[place])]
         // Without a piece for the byte and without an unknown piece, the byte is left out, as
         // Hugging Face does.
         if id >= 0 || model.unknownID != nil { merger.append(id: id, start: place, count: 1) }
@@ -183,11 +165,11 @@ package struct Tokenizer: Sendable {
       var place = part.lowerBound
       while place < part.upperBound {
         let end = min(decodeScalar(text.bytes, at: place).end, part.upperBound)
-        if let id = vocabulary.id(of: text.bytes, place..<end) {
+        if let id = rules.vocabulary.id(of: text.bytes, place..<end) {
           merger.append(id: id, start: place, count: end - place)
         } else if model.kind == .sentencePieceMerges, hasBytePieces(text.bytes[place..<end]) {
           for byte in place..<end {
-            merger.append(id: bytePieces[Int(text.bytes[byte])], start: byte, count: 1)
+            merger.append(id: rules.bytePieces[Int(text.bytes[byte])], start: byte, count: 1)
           }
         } else {
           merger.append(id: -1, start: place, count: end - place)
@@ -195,17 +177,7 @@ package struct Tokenizer: Sendable {
         place = end
       }
     }
-    if model.kind == .sentencePieceScores {
-      merger.merge { left, right in
-        vocabulary.id(of: text.bytes, left.start..<right.range.upperBound).map {
-          PairMerger.Candidate(rank: scoreRanks[Int($0)], id: $0)
-        }
-      }
-    } else {
-      merger.merge { left, right in
-        left.id < 0 || right.id < 0 ? nil : merges[Tokenizer.pair(left.id, right.id)]
-      }
-    }
+    merger.merge(text.bytes, by: rules)
     appendResult(of: merger, text, &tokens)
   }
 
@@ -224,7 +196,7 @@ package struct Tokenizer: Sendable {
       } else if hasBytePieces(text.bytes[symbol.range]) {
         for place in symbol.range {
           tokens.append(
-            Token(id: bytePieces[Int(text.bytes[place])], end: text.sourceEnds[place]))
+            Token(id: rules.bytePieces[Int(text.bytes[place])], end: text.sourceEnds[place]))
         }
       } else if let id = model.unknownID {
         if wasUnknown { tokens.removeLast() }
@@ -236,16 +208,6 @@ package struct Tokenizer: Sendable {
 
   private func hasBytePieces(_ bytes: ArraySlice<UInt8>) -> Bool {
     model.flags.contains(.byteFallback) && model.kind != .byteLevel
-      && bytes.allSatisfy { bytePieces[Int($0)] >= 0 }
-  }
-
-  private static func pair(_ left: Int32, _ right: Int32) -> UInt64 {
-    UInt64(UInt32(bitPattern: left)) << 32 | UInt64(UInt32(bitPattern: right))
-  }
-
-  /// An integer that falls where the score, which is finite, rises.
-  private static func rank(ofScore score: Float) -> UInt32 {
-    let bits = (score + 0).bitPattern  // + 0: -0 ranks as 0
-    return bits >> 31 == 0 ? ~(bits | 1 << 31) : bits
+      && bytes.allSatisfy { rules.bytePieces[Int($0)] >= 0 }
   }
 }
