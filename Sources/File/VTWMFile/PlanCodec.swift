@@ -82,7 +82,7 @@ enum PlanCodec {
       RecordSize.candidate, 0,
     ] { writer.integer(UInt16(size)) }
     writer.integer(UInt32(clamping: names.reduce(0) { $0 + $1.count }))
-    writer.zeros(24)
+    writer.zeros(28)
 
     for tokenClass in TokenClass.allCases {
       let name = Array(tokenClass.name.utf8)
@@ -262,7 +262,7 @@ enum PlanCodec {
       }
       try reader.reserved(2)
       let nameBytes = Int(try reader.integer(UInt32.self))
-      try reader.reserved(24)
+      try reader.reserved(28)
       return Counts(
         tokenClasses: classes, keyValueClasses: caches, variants: variants, segments: segments,
         candidates: candidates, nameBytes: nameBytes, defaultVariant: defaultVariant, skips: skips)
