@@ -1,4 +1,5 @@
-/* System calls that Swift cannot import directly (variadic, macros or GNU extensions). */
+/* What Core needs from C: system calls that Swift cannot import directly (variadic, macros or GNU
+ * extensions), and the conversion of 16-bit floats, which is slow in Swift. */
 #ifndef CSYSTEM_H
 #define CSYSTEM_H
 #include <stddef.h>
@@ -12,5 +13,32 @@ void vtw_will_need(const void *address, size_t size);
 
 /* Drops the resident pages of a read-only file mapping; they fault in again when touched. */
 void vtw_drop_pages(const void *address, size_t size);
+
+/* Opens a file without a name in `folder` for reading and writing; it vanishes with its
+ * descriptor unless vtw_link_open_file names it.  Returns the descriptor or -errno. */
+int vtw_open_nameless(const char *folder);
+
+/* Creates `path`, which must not exist, for reading and writing.  The descriptor or -errno. */
+int vtw_create_new(const char *path);
+
+/* Gives the nameless file `descriptor` the name `path`, which must not exist.  0 or -errno. */
+int vtw_link_open_file(int descriptor, const char *path);
+
+/* Renames `from` to `to`, which must not exist.  0 or -errno. */
+int vtw_rename_new(const char *from, const char *to);
+
+/* Makes the file `size` bytes long and reserves the room, where the file system can.
+ * 0 or -errno. */
+int vtw_reserve(int descriptor, uint64_t size);
+
+/* Bytes that an unprivileged writer may still use on the file system of `descriptor`, or -errno. */
+int64_t vtw_free_bytes(int descriptor);
+
+/* out[i] = value of the i-th little-endian binary16 at `in`, exactly; `in` may have any alignment
+ * and must not overlap `out`. */
+void vtw_f16_to_f32(float *out, const void *in, size_t count);
+
+/* The same for bfloat16, the upper half of a binary32. */
+void vtw_bf16_to_f32(float *out, const void *in, size_t count);
 
 #endif

@@ -1,0 +1,150 @@
+package import Architecture
+
+/// The names that checkpoints give to tensors, as tables.
+///
+/// A name is a prefix that depends on who wrote the file, and a rest that does not:
+///
+/// | spelling | decoder | head | projector | vision tower |
+/// |---|---|---|---|---|
+/// | A hub | `language_model.model.` | `language_model.lm_head.` | `multi_modal_projector.` | `vision_tower.vision_model.` |
+/// | B | `model.language_model.` | `lm_head.` | `model.multi_modal_projector.` | `model.vision_tower.vision_model.` |
+/// | C | `language_model.model.` | `language_model.lm_head.` | `multi_modal_projector.` | `vision_tower.` |
+/// | D | `model.language_model.` | `lm_head.` | `model.multi_modal_projector.` | `model.vision_tower.` |
+/// | E original | `model.` | `lm_head.` | `model.mm_projector.` | `vision_model.` or `model.vision_tower.vision_tower.vision_model.` |
+/// | F | `model.language_model.model.` | `language_model.lm_head.` | `model.multi_modal_projector.` | `model.vision_tower.vision_model.` |
+///
+/// No rest begins like the end of a longer prefix, so every prefix may be tried on every name and
+/// no spelling has to be recognised first.
+package enum WeightNames {
+  /// What a name stands for.
+  package enum Meaning: Equatable {
+    case tensor(TensorKey)
+    /// Not needed by any model here: buffers, unused heads, CLIP's text model.
+    case ignored
+    case unknown
+  }
+
+  /// The meaning of a source's tensor name.
+  package static func meaning(of name: String) -> Meaning {
+    for part in parts {
+      for prefix in part.prefixes where name.hasPrefix(prefix) {
+        let rest = name.dropFirst(prefix.count)
+        if let role = part.single[String(rest)] { return .tensor(TensorKey(role)) }
+        if rest.hasPrefix(part.layers), let (layer, tail) = number(rest.dropFirst(part.layers.count)),
+          let role = part.perLayer[String(tail)]
+        {
+          return .tensor(TensorKey(role, layer: layer))
+        }
+        if part.ignored.contains(String(rest)) { return .ignored }
+      }
+    }
+    let isIgnored =
+      ignoredSuffixes.contains(where: name.hasSuffix)
+      || ignoredPrefixes.contains(where: name.hasPrefix)
+    return isIgnored ? .ignored : .unknown
+  }
+
+  /// How names for `key` end, for messages.
+  static func ending(of key: TensorKey) -> String {
+    for part in parts {
+      if let layer = key.layer {
+        if let tail = part.perLayer.first(where: { $0.value == key.role })?.key {
+          return "\(part.layers)\(layer).\(tail)"
+        }
+      } else if let names = part.names(of: key.role).min() {
+        return names
+      }
+    }
+    return key.description
+  }
+
+  /// A layer number in its shortest form and what follows its dot.
+  private static func number(_ text: Substring) -> (Int, Substring)? {
+    guard let dot = text.firstIndex(of: "."), let number = Int(text[..<dot]), number >= 0,
+      String(number) == text[..<dot]
+    else { return nil }
+    return (number, text[text.index(after: dot)...])
+  }
+
+  /// Tensors that share their prefixes.
+  private struct Part {
+    let prefixes: [String]
+    var single: [String: TensorRole] = [:]
+    /// Comes before the number of a layer.
+    var layers = "layers."
+    var perLayer: [String: TensorRole] = [:]
+    var ignored: Set<String> = []
+
+    func names(of role: TensorRole) -> [String] {
+      single.filter { $0.value == role }.map(\.key)
+    }
+  }
+
+  private static let parts: [Part] = [
+    Part(
+      prefixes: [
+        "model.language_model.model.", "model.language_model.", "language_model.model.",
+        "language_model.", "model.",
+      ],
+      single: ["embed_tokens.weight": .embedding, "norm.weight": .finalNorm],
+      perLayer: [
+        "input_layernorm.weight": .attentionNorm,
+        "self_attn.q_proj.weight": .query, "self_attn.q_proj.bias": .queryBias,
+        "self_attn.k_proj.weight": .key, "self_attn.k_proj.bias": .keyBias,
+        "self_attn.v_proj.weight": .value, "self_attn.v_proj.bias": .valueBias,
+        "self_attn.o_proj.weight": .attentionOutput, "self_attn.o_proj.bias": .attentionOutputBias,
+        "post_attention_layernorm.weight": .feedForwardNorm,
+        "mlp.gate_proj.weight": .gate, "mlp.gate_proj.bias": .gateBias,
+        "mlp.up_proj.weight": .up, "mlp.up_proj.bias": .upBias,
+        "mlp.down_proj.weight": .down, "mlp.down_proj.bias": .downBias,
+      ]),
+    Part(
+      prefixes: ["model.language_model.", "language_model.", ""],
+      single: ["lm_head.weight": .head]),
+    Part(
+      prefixes: ["model.multi_modal_projector.", "multi_modal_projector."],
+      single: [
+        "linear_1.weight": .projectorIn, "linear_1.bias": .projectorInBias,
+        "linear_2.weight": .projectorOut, "linear_2.bias": .projectorOutBias,
+      ]),
+    Part(
+      prefixes: ["model.mm_projector."],
+      single: [
+        "0.weight": .projectorIn, "0.bias": .projectorInBias,
+        "2.weight": .projectorOut, "2.bias": .projectorOutBias,
+      ]),
+    Part(
+      prefixes: [
+        "model.vision_tower.vision_tower.vision_model.", "model.vision_tower.vision_model.",
+        "model.vision_tower.", "vision_tower.vision_model.", "vision_tower.", "vision_model.",
+      ],
+      single: [
+        "embeddings.class_embedding": .classEmbedding,
+        "embeddings.patch_embedding.weight": .patchEmbedding,
+        "embeddings.position_embedding.weight": .positionEmbedding,
+        // Sic: the typing error is part of CLIP's names.
+        "pre_layrnorm.weight": .preNorm, "pre_layrnorm.bias": .preNormBias,
+      ],
+      layers: "encoder.layers.",
+      perLayer: [
+        "layer_norm1.weight": .visionAttentionNorm, "layer_norm1.bias": .visionAttentionNormBias,
+        "self_attn.q_proj.weight": .visionQuery, "self_attn.q_proj.bias": .visionQueryBias,
+        "self_attn.k_proj.weight": .visionKey, "self_attn.k_proj.bias": .visionKeyBias,
+        "self_attn.v_proj.weight": .visionValue, "self_attn.v_proj.bias": .visionValueBias,
+        "self_attn.out_proj.weight": .visionAttentionOutput,
+        "self_attn.out_proj.bias": .visionAttentionOutputBias,
+        "layer_norm2.weight": .visionFeedForwardNorm,
+        "layer_norm2.bias": .visionFeedForwardNormBias,
+        "mlp.fc1.weight": .visionUp, "mlp.fc1.bias": .visionUpBias,
+        "mlp.fc2.weight": .visionDown, "mlp.fc2.bias": .visionDownBias,
+      ],
+      ignored: ["post_layernorm.weight", "post_layernorm.bias"]),
+  ]
+
+  /// Buffers that some versions save.
+  private static let ignoredSuffixes = [".rotary_emb.inv_freq", ".position_ids"]
+  /// The half of a CLIP model that reads text, and what joins the halves.
+  private static let ignoredPrefixes = [
+    "text_model.", "logit_scale", "visual_projection.weight", "text_projection.weight",
+  ]
+}
