@@ -36,6 +36,22 @@ import Testing
     #expect(cost(withdrawingAt: 7, visualRows: 0) == cost(withdrawingAt: 32, visualRows: 0))
   }
 
+  @Test func givesRatiosAgainstNeverWithdrawing() {
+    var model = ModelConfiguration.tinyLLaVA
+    let never = ScheduleProfile(withdrawingAt: 3, of: 3).costRatios(model, textRows: 4)
+    #expect(never.operations == 1)
+    #expect(never.keyValue == 1)
+    // 16 visual rows in one layer of three: (3·4 + 16) of 3·20 rows.
+    let early = ScheduleProfile(withdrawingAt: 1, of: 3).costRatios(model, textRows: 4)
+    #expect(early.keyValue == 28.0 / 60)
+    #expect(early.operations > 4.0 / 20)
+    #expect(early.operations < early.keyValue)
+    model.vision = nil
+    let textOnly = ScheduleProfile(withdrawingAt: 0, of: 3).costRatios(model, textRows: 4)
+    #expect(textOnly.operations == 1)
+    #expect(textOnly.keyValue == 1)
+  }
+
   @Test func risesWithEveryLayerThatSeesVisualRows() {
     let costs = (0...32).map { cost(withdrawingAt: $0, visualRows: 576).operations }
     #expect(zip(costs, costs.dropFirst()).allSatisfy { $0 < $1 })

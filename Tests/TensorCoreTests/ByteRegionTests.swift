@@ -1,3 +1,4 @@
+import Glibc
 import TensorCore
 import TestSupport
 import Testing
@@ -29,6 +30,27 @@ import Testing
       region.dropPages(range)
       region.willNeed(range)
       #expect(region.copy(0..<50_000) == bytes)
+    }
+  }
+
+  @Test func keepsWhatItReadWhenTheFileChanges() throws {
+    let path = try folder.write("content", to: "file")
+    let descriptor = unsafe open(path, O_RDONLY)
+    defer { close(descriptor) }
+    let region = try ByteRegion(reading: descriptor, byteCount: 7, name: "label")
+    try folder.write("CON", to: "file")
+    #expect(region.copy(0..<7) == Array("content".utf8))
+    #expect(region.name == "label")
+    region.dropPages(0..<7)
+    #expect(region.copy(0..<7) == Array("content".utf8))
+    #expect(throws: InputError("label", "ends at byte 3; it had 7")) {
+      try ByteRegion(reading: descriptor, byteCount: 7, name: "label")
+    }
+    #expect(throws: InputError.self) {
+      try ByteRegion(reading: descriptor, byteCount: .max, name: "label")
+    }
+    #expect(throws: InputError("label", "Bad file descriptor")) {
+      try ByteRegion(reading: -1, byteCount: 1, name: "label")
     }
   }
 
