@@ -40,7 +40,8 @@ import Testing
       let other = try #require(found.tensors[key], "\(key)")
       if key.role == .embedding || key.role == .head {
         // It has no rows for `<image>` and padding.
-        let isPrefix = tensor.values().prefix(352 * tensor.columnCount).elementsEqual(other.values())
+        let isPrefix = tensor.values().prefix(352 * tensor.columnCount).elementsEqual(
+          other.values())
         #expect(isPrefix, "\(key)")
       } else {
         #expect(other.hasSameContent(as: tensor), "\(key)")

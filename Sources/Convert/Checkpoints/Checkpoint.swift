@@ -53,10 +53,11 @@ package struct Checkpoint: Sendable {
     ignoredTensors = named.extra(beside: model)
     if isStrict, let first = ignoredTensors.first {
       throw InputError(
-        path, """
-          has \(ignoredTensors.count) tensors that the model has no place for, the first \
-          '\(printable(first))'
-          """)
+        path,
+        """
+        has \(ignoredTensors.count) tensors that the model has no place for, the first \
+        '\(printable(first))'
+        """)
     }
 
     var (tokenizer, template) = try readTokenizer(weights.folder, templateName)
@@ -88,9 +89,10 @@ private struct NamedTensors {
       case .tensor(let key):
         if let other = byKey.updateValue(tensor, forKey: key) {
           throw InputError(
-            source, """
-              tensors '\(printable(other.name))' and '\(printable(name))' are both \(key)
-              """)
+            source,
+            """
+            tensors '\(printable(other.name))' and '\(printable(name))' are both \(key)
+            """)
         }
       case .ignored: break
       case .unknown: unknown.append(name)
@@ -132,10 +134,11 @@ private struct NamedTensors {
       let key = specification.key
       guard let found = byKey[key] else {
         throw InputError(
-          source, """
-            tensor \(key) \(specification.shape) is missing \
-            (a name that ends in '\(WeightNames.ending(of: key))')
-            """)
+          source,
+          """
+          tensor \(key) \(specification.shape) is missing \
+          (a name that ends in '\(WeightNames.ending(of: key))')
+          """)
       }
       let name = printable(found.name)
       guard found.type.isReadable else {
@@ -189,10 +192,11 @@ extension TokenizerModel {
       } else {
         guard pieces.count == imageID else {
           throw InputError(
-            folder, """
-              the tokenizer has no \(shown), and its \(pieces.count) pieces do not end before \
-              id \(imageID), where the configuration has it
-              """)
+            folder,
+            """
+            the tokenizer has no \(shown), and its \(pieces.count) pieces do not end before \
+            id \(imageID), where the configuration has it
+            """)
         }
         pieces.append(Piece(bytes: bytes, kind: .control))
       }
@@ -200,10 +204,11 @@ extension TokenizerModel {
     let last = max(model.text.vocabularySize, (model.imageTokenID ?? -1) + 1)
     guard pieces.count <= last else {
       throw InputError(
-        folder, """
-          the tokenizer has \(pieces.count) pieces, but the model only \
-          \(model.text.vocabularySize) embeddings
-          """)
+        folder,
+        """
+        the tokenizer has \(pieces.count) pieces, but the model only \
+        \(model.text.vocabularySize) embeddings
+        """)
     }
     if model.endOfTextIDs.isEmpty, let eosID { model.endOfTextIDs = [eosID] }
   }
