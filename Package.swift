@@ -51,7 +51,7 @@ var targets: [Target] = []
 targets += shim("CZlib", apt: "zlib1g-dev", pkgConfig: "zlib")
 targets += shim("COpenBLAS", apt: "libopenblas-dev", pkgConfig: "openblas")
 targets += shim("CPNG", apt: "libpng-dev", pkgConfig: "libpng")
-targets += shim("CWebP", apt: "libwebp-dev", pkgConfig: "libwebp")
+targets += shim("CWebP", apt: "libwebp-dev", pkgConfig: "libwebpdemux")
 targets += [
   // libjpeg and libpng report errors by longjmp, which must not cross Swift frames.
   .systemLibrary(
@@ -95,10 +95,17 @@ targets += stage(
 // Commands
 targets += [
   .target(
-    name: "CommandSupport", dependencies: ["TensorCore", "Architecture", argumentParser],
+    name: "CommandSupport", dependencies: ["TensorCore", argumentParser],
     path: "Sources/Commands/CommandSupport", swiftSettings: settings),
   .target(
-    name: "TestSupport", dependencies: ["TensorCore"], path: "Tests/TestSupport",
+    name: "RuntimeSupport",
+    dependencies: [
+      "TensorCore", "Architecture", "VTWMFile", "Kernels", "Prompting", "Inference",
+      argumentParser,
+    ],
+    path: "Sources/Commands/RuntimeSupport", swiftSettings: settings),
+  .target(
+    name: "TestSupport", dependencies: ["TensorCore", "Architecture"], path: "Tests/TestSupport",
     swiftSettings: settings),
   .testTarget(
     name: "CommandTests", dependencies: ["TestSupport", "TensorCore"], path: "Tests/CommandTests",
@@ -108,17 +115,23 @@ targets += command(
   "vtwconvert",
   uses: [
     "TensorCore", "Architecture", "Checkpoints", "Packing", "VTWMFile", "Kernels", "Prompting",
-    "Inference", "SampleSets", "Statistics", "Calibration",
+    "Inference", "SampleSets", "Calibration", "RuntimeSupport",
   ])
 targets += command(
   "vtwrun",
-  uses: ["TensorCore", "Architecture", "VTWMFile", "Kernels", "Prompting", "Inference"])
+  uses: ["TensorCore", "Architecture", "VTWMFile", "Inference", "RuntimeSupport"])
 targets += command("vtwinfo", uses: ["TensorCore", "Architecture", "VTWMFile", "Prompting"])
+targets += command(
+  "vtwbench",
+  uses: [
+    "TensorCore", "Architecture", "VTWMFile", "Kernels", "Prompting", "Inference",
+    "RuntimeSupport",
+  ])
 targets += command(
   "vtweval",
   uses: [
-    "TensorCore", "Architecture", "VTWMFile", "Kernels", "Prompting", "Inference", "SampleSets",
-    "Statistics", "Calibration",
+    "TensorCore", "Architecture", "VTWMFile", "Inference", "SampleSets", "Calibration",
+    "RuntimeSupport",
   ])
 
 let package = Package(
@@ -127,6 +140,7 @@ let package = Package(
     .executable(name: "vtwconvert", targets: ["vtwconvert"]),
     .executable(name: "vtwrun", targets: ["vtwrun"]),
     .executable(name: "vtwinfo", targets: ["vtwinfo"]),
+    .executable(name: "vtwbench", targets: ["vtwbench"]),
     .executable(name: "vtweval", targets: ["vtweval"]),
   ],
   dependencies: [

@@ -78,6 +78,8 @@ package struct TokenizerModel: Equatable, Sendable {
     /// Special tokens swallow white space on their left (`lstrip`) or right (`rstrip`).
     package static let stripsLeftOfSpecial = Flags(rawValue: 256)
     package static let stripsRightOfSpecial = Flags(rawValue: 512)
+    /// No space is put before a run that begins with one (the Metaspace step of Hugging Face).
+    package static let keepsLeadingSpace = Flags(rawValue: 1024)
   }
 
   /// A text and its ids by the source's own tokenizer, to prove a reader.

@@ -10,12 +10,18 @@ import Glibc
   package let name: String
   package let byteCount: Int
   private nonisolated(unsafe) let base: UnsafeRawPointer
-  private let isMapping: Bool
+  private let storage: Storage
+
+  private enum Storage {
+    case file
+    case anonymousMapping
+    case heap
+  }
 
   /// Maps the regular file at `path`, private and read-only.
   ///
   /// - Throws: `InputError` if the path is not a readable, regular, non-empty file.
-  package init(mapping path: String) throws(InputError) {
+  package convenience init(mapping path: String) throws(InputError) {
     let descriptor = unsafe vtw_open_read(path)
     guard descriptor >= 0 else { throw InputError(path, errorText(-descriptor)) }
     defer { close(descriptor) }
@@ -26,14 +32,43 @@ import Glibc
         ? "is a folder, not a file" : "is not a regular file")
     }
     guard status.st_size > 0 else { throw InputError(path, "is empty") }
-    let size = Int(status.st_size)
-    guard let address = unsafe mmap(nil, size, PROT_READ, MAP_PRIVATE, descriptor, 0),
+    try self.init(mapping: descriptor, byteCount: Int(status.st_size), name: path)
+  }
+
+  /// Maps the first `byteCount` (> 0) bytes of an open file, private and read-only.
+  package init(mapping descriptor: Int32, byteCount: Int, name: String) throws(InputError) {
+    guard let address = unsafe mmap(nil, byteCount, PROT_READ, MAP_PRIVATE, descriptor, 0),
       unsafe address != MAP_FAILED
-    else { throw InputError(path, "cannot be mapped: \(errorText(errno))") }
-    name = path
-    byteCount = size
+    else { throw InputError(name, "cannot be mapped: \(errorText(errno))") }
+    self.name = name
+    self.byteCount = byteCount
     unsafe base = UnsafeRawPointer(address)
-    isMapping = true
+    storage = .file
+  }
+
+  /// Reads the first `byteCount` (> 0) bytes of an open file into memory of its own, which later
+  /// changes of the file do not touch.
+  package init(reading descriptor: Int32, byteCount: Int, name: String) throws(InputError) {
+    // Not the heap: an allocation that fails must be an error, not a trap.
+    guard
+      let address = unsafe mmap(
+        nil, byteCount, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
+      unsafe address != MAP_FAILED
+    else { throw InputError(name, "\(byteCount) bytes of memory: \(errorText(errno))") }
+    self.name = name
+    self.byteCount = byteCount
+    unsafe base = UnsafeRawPointer(address)
+    storage = .anonymousMapping
+    var done = 0
+    while done < byteCount {
+      let count = unsafe pread(descriptor, address + done, byteCount - done, off_t(done))
+      if count < 0 && errno == EINTR { continue }
+      guard count > 0 else {
+        throw InputError(
+          name, count < 0 ? errorText(errno) : "ends at byte \(done); it had \(byteCount)")
+      }
+      done += count
+    }
   }
 
   /// Copies `bytes` into memory aligned to 64 bytes.
@@ -47,14 +82,14 @@ import Glibc
     self.name = name
     byteCount = bytes.count
     unsafe base = UnsafeRawPointer(memory)
-    isMapping = false
+    storage = .heap
   }
 
   deinit {
-    if isMapping {
+    switch storage {
+    case .file, .anonymousMapping:
       unsafe munmap(UnsafeMutableRawPointer(mutating: base), byteCount)
-    } else {
-      unsafe base.deallocate()
+    case .heap: unsafe base.deallocate()
     }
   }
 
@@ -80,13 +115,13 @@ import Glibc
 
   /// Asks the kernel to read the pages of `range` ahead.
   package func willNeed(_ range: Range<Int>) {
-    guard isMapping else { return }
+    guard storage == .file else { return }
     unsafe vtw_will_need(address(at: range.lowerBound), range.count)
   }
 
   /// Gives back the resident pages inside `range`; a later touch reads them again.
   package func dropPages(_ range: Range<Int>) {
-    guard isMapping else { return }
+    guard storage == .file else { return }
     unsafe vtw_drop_pages(address(at: range.lowerBound), range.count)
   }
 }

@@ -107,6 +107,13 @@ package struct SourceTensor: Sendable {
     }
   }
 
+  /// Calls `body` with the bytes of the given rows as they lie in the source.
+  @unsafe package func withBytes(of rows: Range<Int>, _ body: (UnsafeRawBufferPointer) -> Void) {
+    let bytes = byteRange(of: rows)
+    unsafe body(
+      UnsafeRawBufferPointer(start: region.address(at: bytes.lowerBound), count: bytes.count))
+  }
+
   /// All values as f32; meant for small tensors.
   package func values() -> [Float] {
     var values: [Float] = []

@@ -14,6 +14,26 @@ void vtw_will_need(const void *address, size_t size);
 /* Drops the resident pages of a read-only file mapping; they fault in again when touched. */
 void vtw_drop_pages(const void *address, size_t size);
 
+/* Opens a file without a name in `folder` for reading and writing; it vanishes with its
+ * descriptor unless vtw_link_open_file names it.  Returns the descriptor or -errno. */
+int vtw_open_nameless(const char *folder);
+
+/* Creates `path`, which must not exist, for reading and writing.  The descriptor or -errno. */
+int vtw_create_new(const char *path);
+
+/* Gives the nameless file `descriptor` the name `path`, which must not exist.  0 or -errno. */
+int vtw_link_open_file(int descriptor, const char *path);
+
+/* Renames `from` to `to`, which must not exist.  0 or -errno. */
+int vtw_rename_new(const char *from, const char *to);
+
+/* Makes the file `size` bytes long and reserves the room, where the file system can.
+ * 0 or -errno. */
+int vtw_reserve(int descriptor, uint64_t size);
+
+/* Bytes that an unprivileged writer may still use on the file system of `descriptor`, or -errno. */
+int64_t vtw_free_bytes(int descriptor);
+
 /* out[i] = value of the i-th little-endian binary16 at `in`, exactly; `in` may have any alignment
  * and must not overlap `out`. */
 void vtw_f16_to_f32(float *out, const void *in, size_t count);

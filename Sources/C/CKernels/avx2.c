@@ -1,0 +1,245 @@
+/* AVX2 kernels: a quarter panel of 8 outputs per register.  Up to 3 rows hold a whole panel in
+ * registers; more rows pass it in two halves.  Row counts are constants after inlining. */
+#if defined(__x86_64__)
+#include <immintrin.h>
+#define TARGET __attribute__((target("avx2,fma,f16c")))
+#define NAME(x) avx2_##x
+#include "rows.inc"
+
+#define INLINE TARGET static inline __attribute__((always_inline))
+#define UNROLL _Pragma("clang loop unroll(full)")
+
+enum { TILE = 6, Q8_TILE = 4 };
+
+/* Few rows are bound by memory: ask for the weights well before their use. */
+enum { AHEAD = 2048, STREAM_ROWS = 2 };
+
+/* BODY(rows, quarters): rows and the registers per row that are held at once. */
+#define FOR_ROWS(rows, BODY)                                                              \
+  switch (rows) {                                                                         \
+  case 1: BODY(1, 4); break; case 2: BODY(2, 4); break; case 3: BODY(3, 4); break;        \
+  case 4: BODY(4, 2); break; case 5: BODY(5, 2); break; case 6: BODY(6, 2); break;        \
+  }
+
+INLINE void finish(__m256 (*sums)[4], int rows, int quarters, float *c, size_t ldc, int add) {
+  UNROLL for (int m = 0; m < rows; m++, c += ldc)
+    UNROLL for (int q = 0; q < quarters; q++) {
+      __m256 s = sums[m][q];
+      if (add) s = _mm256_add_ps(_mm256_loadu_ps(c + 8 * q), s);
+      _mm256_storeu_ps(c + 8 * q, s);
+    }
+}
+
+INLINE __m256 load_quarter(const char *w, int f16) {
+  return f16 ? _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)w))
+             : _mm256_loadu_ps((const float *)(const void *)w);
+}
+
+/* Sums of columns of f32 or f16 times activations a[step * a_step + row * a_row]. */
+INLINE void panel_columns(const char *w, int f16, const float *a, size_t a_step, size_t a_row,
+                          int rows, int quarters, size_t steps, float *c, size_t ldc, int add) {
+  int size = f16 ? 2 : 4;
+  for (int first = 0; first < 4; first += quarters) {
+    __m256 sums[TILE][4];
+    UNROLL for (int m = 0; m < rows; m++)
+      UNROLL for (int q = 0; q < quarters; q++) sums[m][q] = _mm256_setzero_ps();
+    const char *from = w + 8 * first * size;
+    const float *x = a;
+    for (size_t s = 0; s < steps; s++, from += 32 * size, x += a_step) {
+      __m256 v[4];
+      UNROLL for (int q = 0; q < quarters; q++) v[q] = load_quarter(from + 8 * q * size, f16);
+      if (rows <= STREAM_ROWS) _mm_prefetch(from + AHEAD, _MM_HINT_T0);
+      UNROLL for (int m = 0; m < rows; m++) {
+        __m256 y = _mm256_set1_ps(x[(size_t)m * a_row]);
+        UNROLL for (int q = 0; q < quarters; q++) sums[m][q] = _mm256_fmadd_ps(v[q], y, sums[m][q]);
+      }
+    }
+    finish(sums, rows, quarters, c + 8 * first, ldc, add);
+  }
+}
+
+#define BODY(n, q) panel_columns(w, 1, a, n, 1, n, q, steps, c, ldc, add)
+TARGET static void panel_f16(const void *w, const void *a, size_t rows, size_t steps, float *c,
+                             size_t ldc, int add) {
+  FOR_ROWS(rows, BODY)
+}
+#undef BODY
+
+#define BODY(n, q) panel_columns(w, 0, a, n, 1, n, q, steps, c, ldc, add)
+TARGET static void panel_f32(const void *w, const void *a, size_t rows, size_t steps, float *c,
+                             size_t ldc, int add) {
+  FOR_ROWS(rows, BODY)
+}
+#undef BODY
+
+#define BODY(n, q) panel_columns(w, 1, a, 1, VTW_CACHE_ROWS, n, q, steps, c, ldc, add)
+TARGET static void mix_f16(const void *w, const void *a, size_t rows, size_t steps, float *c,
+                           size_t ldc, int add) {
+  FOR_ROWS(rows, BODY)
+}
+#undef BODY
+
+#define BODY(n, q) panel_columns(w, 0, a, 1, VTW_CACHE_ROWS, n, q, steps, c, ldc, add)
+TARGET static void mix_f32(const void *w, const void *a, size_t rows, size_t steps, float *c,
+                           size_t ldc, int add) {
+  FOR_ROWS(rows, BODY)
+}
+#undef BODY
+
+/* bf16: the halves of a 32-bit lane are two columns. */
+INLINE void panel_pairs(const char *w, const float *a, int rows, int quarters, size_t steps,
+                        float *c, size_t ldc, int add) {
+  const __m256i upper = _mm256_set1_epi32((int)0xffff0000);
+  for (int first = 0; first < 4; first += quarters) {
+    __m256 sums[TILE][4];
+    UNROLL for (int m = 0; m < rows; m++)
+      UNROLL for (int q = 0; q < quarters; q++) sums[m][q] = _mm256_setzero_ps();
+    const char *from = w + 32 * first;
+    const float *x = a;
+    for (size_t s = 0; s < steps; s++, from += 128, x += 2 * rows) {
+      if (rows <= STREAM_ROWS) {
+        _mm_prefetch(from + AHEAD, _MM_HINT_T0);
+        _mm_prefetch(from + AHEAD + 64, _MM_HINT_T0);
+      }
+      UNROLL for (int j = 0; j < 2; j++) {
+        __m256 v[4];
+        UNROLL for (int q = 0; q < quarters; q++) {
+          __m256i pair = _mm256_loadu_si256((const __m256i *)(from + 32 * q));
+          v[q] = _mm256_castsi256_ps(j ? _mm256_and_si256(pair, upper)
+                                       : _mm256_slli_epi32(pair, 16));
+        }
+        UNROLL for (int m = 0; m < rows; m++) {
+          __m256 y = _mm256_set1_ps(x[j * rows + m]);
+          UNROLL for (int q = 0; q < quarters; q++)
+            sums[m][q] = _mm256_fmadd_ps(v[q], y, sums[m][q]);
+        }
+      }
+    }
+    finish(sums, rows, quarters, c + 8 * first, ldc, add);
+  }
+}
+
+#define BODY(n, q) panel_pairs(w, a, n, q, steps, c, ldc, add)
+TARGET static void panel_bf16(const void *w, const void *a, size_t rows, size_t steps, float *c,
+                              size_t ldc, int add) {
+  FOR_ROWS(rows, BODY)
+}
+#undef BODY
+
+/* 8-bit groups.  The product of bytes wants one unsigned factor and saturates at 16 bits:
+ * |w| * (a with the sign of w) stays below 2 * 128 * 127, even for w = -128. */
+INLINE void panel_groups(const char *w, const char *a, int rows, size_t steps, float *c, size_t ldc,
+                         int add) {
+  float sums[Q8_TILE][VTW_PANEL] = {{0}};
+  const __m256i flip = _mm256_set1_epi8((char)0x80), ones = _mm256_set1_epi16(1);
+  for (size_t s = 0; s < steps; s++, w += 64 + 1024, a += rows * (VTW_GROUP + 8))
+    UNROLL for (int q = 0; q < 4; q++) {
+      __m256i i[Q8_TILE];
+      UNROLL for (int m = 0; m < rows; m++) i[m] = _mm256_setzero_si256();
+      UNROLL for (int k = 0; k < VTW_GROUP / 4; k++) {
+        const char *line = w + 64 + 128 * k + 32 * q;
+        __m256i v = _mm256_xor_si256(_mm256_loadu_si256((const __m256i *)line), flip);
+        __m256i magnitude = _mm256_abs_epi8(v);
+        if (rows <= STREAM_ROWS && q % 2 == 0) _mm_prefetch(line + AHEAD, _MM_HINT_T0);
+        UNROLL for (int m = 0; m < rows; m++) {
+          int four;
+          memcpy(&four, a + 4 * (k * rows + m), 4);
+          __m256i x = _mm256_sign_epi8(_mm256_set1_epi32(four), v);
+          __m256i products = _mm256_maddubs_epi16(magnitude, x);
+          i[m] = _mm256_add_epi32(i[m], _mm256_madd_epi16(products, ones));
+        }
+      }
+      __m256 d = load_quarter(w + 16 * q, 1);
+      UNROLL for (int m = 0; m < rows; m++) {
+        float scale;
+        memcpy(&scale, a + rows * (VTW_GROUP + 4) + 4 * m, 4);
+        float *sum = sums[m] + 8 * q;
+        _mm256_storeu_ps(sum, _mm256_fmadd_ps(_mm256_cvtepi32_ps(i[m]),
+                                              _mm256_mul_ps(d, _mm256_set1_ps(scale)),
+                                              _mm256_loadu_ps(sum)));
+      }
+    }
+  for (int m = 0; m < rows; m++)
+    for (int r = 0; r < VTW_PANEL; r++)
+      c[(size_t)m * ldc + r] = (add ? c[(size_t)m * ldc + r] : 0) + sums[m][r];
+}
+
+TARGET static void panel_q8(const void *w, const void *a, size_t rows, size_t steps, float *c,
+                            size_t ldc, int add) {
+  switch (rows) {
+  case 1: panel_groups(w, a, 1, steps, c, ldc, add); break;
+  case 2: panel_groups(w, a, 2, steps, c, ldc, add); break;
+  case 3: panel_groups(w, a, 3, steps, c, ldc, add); break;
+  case 4: panel_groups(w, a, 4, steps, c, ldc, add); break;
+  }
+}
+
+/* The sum of the 8 lanes, pairwise. */
+INLINE float sum_of(__m256 v) {
+  __m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+  s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+  return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
+}
+
+TARGET static void dot4(const float *w, size_t columns, const float *x, size_t rows, float *out) {
+  static const int32_t lanes[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
+  size_t whole = columns / 8 * 8, rest = columns - whole;
+  __m256i mask = _mm256_loadu_si256((const __m256i *)(lanes + 8 - rest));
+  for (size_t m = 0; m < rows; m++, x += columns) {
+    __m256 sums[4];
+    UNROLL for (int j = 0; j < 4; j++) sums[j] = _mm256_setzero_ps();
+    for (size_t i = 0; i < whole; i += 8) {
+      __m256 a = _mm256_loadu_ps(x + i);
+      UNROLL for (int j = 0; j < 4; j++) {
+        const float *from = w + (size_t)j * columns + i;
+        if (i % 16 == 0) _mm_prefetch((const char *)from + 1024, _MM_HINT_T0);
+        sums[j] = _mm256_fmadd_ps(_mm256_loadu_ps(from), a, sums[j]);
+      }
+    }
+    if (rest) {
+      __m256 a = _mm256_maskload_ps(x + whole, mask);
+      UNROLL for (int j = 0; j < 4; j++) {
+        __m256 v = _mm256_maskload_ps(w + (size_t)j * columns + whole, mask);
+        sums[j] = _mm256_fmadd_ps(v, a, sums[j]);
+      }
+    }
+    UNROLL for (int j = 0; j < 4; j++) out[4 * m + j] = sum_of(sums[j]);
+  }
+}
+
+TARGET static void narrow_f16(const float *x, uint16_t *out, size_t count) {
+  const __m256 largest = _mm256_set1_ps(65504.0f);
+  for (size_t i = 0; i < count; i += 8) {
+    float block[8] = {0};
+    uint16_t half[8];
+    size_t width = count - i < 8 ? count - i : 8;
+    memcpy(block, x + i, width * sizeof(float));
+    /* Of a NaN and a number, min and max take the second operand: NaN stays. */
+    __m256 v = _mm256_min_ps(largest, _mm256_loadu_ps(block));
+    v = _mm256_max_ps(_mm256_sub_ps(_mm256_setzero_ps(), largest), v);
+    _mm_storeu_si128((__m128i *)half,
+                     _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+    memcpy(out + i, half, width * sizeof(uint16_t));
+  }
+}
+
+const vtw_kernels vtw_kernels_avx2 = {
+    .f16 = {TILE, 1, 4, 64, 512, avx2_pack_f32, panel_f16},
+    .bf16 = {TILE, 2, 8, 128, 256, avx2_pack_rounded, panel_bf16},
+    .q8 = {Q8_TILE, 32, 40, 1088, SIZE_MAX, avx2_pack_q8, panel_q8},
+    .dot4 = dot4,
+    .attention_rows = TILE,
+    .scores_f32 = panel_f32,
+    .scores_f16 = panel_f16,
+    .mix_f32 = mix_f32,
+    .mix_f16 = mix_f16,
+    .softmax_block = avx2_softmax_block,
+    .narrow_f16 = narrow_f16,
+    .rms_norm = avx2_rms_norm,
+    .layer_norm = avx2_layer_norm,
+    .rotate = avx2_rotate,
+    .activate = avx2_activate,
+    .activate_multiply = avx2_activate_multiply,
+    .add = avx2_add,
+};
+#endif

@@ -1,0 +1,306 @@
+/* AVX-512 kernels: one half panel of 16 outputs per register, two registers per row of the tile.
+ * Row counts are constants after inlining, so that all sums stay in registers. */
+#if defined(__x86_64__)
+#include <immintrin.h>
+#define TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")))
+#define NAME(x) avx512_##x
+#include "rows.inc"
+
+#define INLINE TARGET static inline __attribute__((always_inline))
+#define TARGET_BF16                                                                       \
+  __attribute__((                                                                         \
+    target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512bf16,avx2,fma,f16c")))
+#define INLINE_BF16 TARGET_BF16 static inline __attribute__((always_inline))
+#define UNROLL _Pragma("clang loop unroll(full)")
+
+/* 12 rows of two sums and two registers of weights leave some to spare; q8 needs four per row. */
+enum { TILE = 12, Q8_TILE = 6 };
+
+/* Few rows are bound by memory: ask for the weights well before their use. */
+enum { AHEAD = 4096, STREAM_ROWS = 2 };
+
+/* Calls BODY(n) with the constant n = rows. */
+#define FOR_ROWS_6(rows, BODY)                                                            \
+  switch (rows) {                                                                         \
+  case 1: BODY(1); break; case 2: BODY(2); break; case 3: BODY(3); break;                 \
+  case 4: BODY(4); break; case 5: BODY(5); break; case 6: BODY(6); break;                 \
+  }
+#define FOR_ROWS_12(rows, BODY)                                                           \
+  switch (rows) {                                                                         \
+  case 1: BODY(1); break; case 2: BODY(2); break; case 3: BODY(3); break;                 \
+  case 4: BODY(4); break; case 5: BODY(5); break; case 6: BODY(6); break;                 \
+  case 7: BODY(7); break; case 8: BODY(8); break; case 9: BODY(9); break;                 \
+  case 10: BODY(10); break; case 11: BODY(11); break; case 12: BODY(12); break;           \
+  }
+
+INLINE void finish(const __m512 *low, const __m512 *high, int rows, float *c, size_t ldc, int add) {
+  UNROLL for (int m = 0; m < rows; m++, c += ldc) {
+    __m512 a = low[m], b = high[m];
+    if (add) {
+      a = _mm512_add_ps(_mm512_loadu_ps(c), a);
+      b = _mm512_add_ps(_mm512_loadu_ps(c + 16), b);
+    }
+    _mm512_storeu_ps(c, a);
+    _mm512_storeu_ps(c + 16, b);
+  }
+}
+
+/* The two halves of one column of 32 weights, f32 or f16. */
+INLINE void load_column(const char *w, int f16, __m512 *low, __m512 *high) {
+  if (f16) {
+    *low = _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)w));
+    *high = _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(w + 32)));
+  } else {
+    *low = _mm512_loadu_ps(w);
+    *high = _mm512_loadu_ps(w + 64);
+  }
+}
+
+/* Sums of columns times activations a[step * a_step + row * a_row]. */
+INLINE void panel_columns(const char *w, int f16, const float *a, size_t a_step, size_t a_row,
+                          int rows, size_t steps, float *c, size_t ldc, int add) {
+  __m512 low[TILE], high[TILE];
+  UNROLL for (int m = 0; m < rows; m++) low[m] = high[m] = _mm512_setzero_ps();
+  for (size_t s = 0; s < steps; s++, a += a_step, w += f16 ? 64 : 128) {
+    __m512 w0, w1;
+    load_column(w, f16, &w0, &w1);
+    if (rows <= STREAM_ROWS) _mm_prefetch(w + AHEAD, _MM_HINT_T0);
+    UNROLL for (int m = 0; m < rows; m++) {
+      __m512 x = _mm512_set1_ps(a[(size_t)m * a_row]);
+      low[m] = _mm512_fmadd_ps(w0, x, low[m]);
+      high[m] = _mm512_fmadd_ps(w1, x, high[m]);
+    }
+  }
+  finish(low, high, rows, c, ldc, add);
+}
+
+#define BODY(n) panel_columns(w, 1, a, n, 1, n, steps, c, ldc, add)
+TARGET static void panel_f16(const void *w, const void *a, size_t rows, size_t steps, float *c,
+                             size_t ldc, int add) {
+  FOR_ROWS_12(rows, BODY)
+}
+#undef BODY
+
+#define BODY(n) panel_columns(w, 0, a, n, 1, n, steps, c, ldc, add)
+TARGET static void panel_f32(const void *w, const void *a, size_t rows, size_t steps, float *c,
+                             size_t ldc, int add) {
+  FOR_ROWS_12(rows, BODY)
+}
+#undef BODY
+
+#define BODY(n) panel_columns(w, 1, a, 1, VTW_CACHE_ROWS, n, steps, c, ldc, add)
+TARGET static void mix_f16(const void *w, const void *a, size_t rows, size_t steps, float *c,
+                           size_t ldc, int add) {
+  FOR_ROWS_12(rows, BODY)
+}
+#undef BODY
+
+#define BODY(n) panel_columns(w, 0, a, 1, VTW_CACHE_ROWS, n, steps, c, ldc, add)
+TARGET static void mix_f32(const void *w, const void *a, size_t rows, size_t steps, float *c,
+                           size_t ldc, int add) {
+  FOR_ROWS_12(rows, BODY)
+}
+#undef BODY
+
+/* bf16 weights without bf16 instructions: the halves of a 32-bit lane are two columns. */
+INLINE void panel_pairs(const char *w, const float *a, int rows, size_t steps, float *c, size_t ldc,
+                        int add) {
+  __m512 low[TILE], high[TILE];
+  const __m512i upper = _mm512_set1_epi32((int)0xffff0000);
+  UNROLL for (int m = 0; m < rows; m++) low[m] = high[m] = _mm512_setzero_ps();
+  for (size_t s = 0; s < steps; s++, a += 2 * rows, w += 128) {
+    __m512i p0 = _mm512_loadu_si512(w), p1 = _mm512_loadu_si512(w + 64);
+    if (rows <= STREAM_ROWS) {
+      _mm_prefetch(w + AHEAD, _MM_HINT_T0);
+      _mm_prefetch(w + AHEAD + 64, _MM_HINT_T0);
+    }
+    UNROLL for (int j = 0; j < 2; j++) {
+      __m512 w0 = _mm512_castsi512_ps(j ? _mm512_and_si512(p0, upper) : _mm512_slli_epi32(p0, 16));
+      __m512 w1 = _mm512_castsi512_ps(j ? _mm512_and_si512(p1, upper) : _mm512_slli_epi32(p1, 16));
+      UNROLL for (int m = 0; m < rows; m++) {
+        __m512 x = _mm512_set1_ps(a[j * rows + m]);
+        low[m] = _mm512_fmadd_ps(w0, x, low[m]);
+        high[m] = _mm512_fmadd_ps(w1, x, high[m]);
+      }
+    }
+  }
+  finish(low, high, rows, c, ldc, add);
+}
+
+#define BODY(n) panel_pairs(w, a, n, steps, c, ldc, add)
+TARGET static void panel_bf16(const void *w, const void *a, size_t rows, size_t steps, float *c,
+                              size_t ldc, int add) {
+  FOR_ROWS_12(rows, BODY)
+}
+#undef BODY
+
+INLINE_BF16 void panel_dot_pairs(const char *w, const char *a, int rows, size_t steps, float *c,
+                                 size_t ldc, int add) {
+  __m512 low[TILE], high[TILE];
+  UNROLL for (int m = 0; m < rows; m++) low[m] = high[m] = _mm512_setzero_ps();
+  for (size_t s = 0; s < steps; s++, a += 4 * rows, w += 128) {
+    __m512bh w0 = (__m512bh)_mm512_loadu_si512(w), w1 = (__m512bh)_mm512_loadu_si512(w + 64);
+    if (rows <= STREAM_ROWS) {
+      _mm_prefetch(w + AHEAD, _MM_HINT_T0);
+      _mm_prefetch(w + AHEAD + 64, _MM_HINT_T0);
+    }
+    UNROLL for (int m = 0; m < rows; m++) {
+      int pair;
+      memcpy(&pair, a + 4 * m, 4);
+      __m512bh x = (__m512bh)_mm512_set1_epi32(pair);
+      low[m] = _mm512_dpbf16_ps(low[m], w0, x);
+      high[m] = _mm512_dpbf16_ps(high[m], w1, x);
+    }
+  }
+  UNROLL for (int m = 0; m < rows; m++, c += ldc) {
+    __m512 x = low[m], y = high[m];
+    if (add) {
+      x = _mm512_add_ps(_mm512_loadu_ps(c), x);
+      y = _mm512_add_ps(_mm512_loadu_ps(c + 16), y);
+    }
+    _mm512_storeu_ps(c, x);
+    _mm512_storeu_ps(c + 16, y);
+  }
+}
+
+#define BODY(n) panel_dot_pairs(w, a, n, steps, c, ldc, add)
+TARGET_BF16 static void panel_bf16_dot(const void *w, const void *a, size_t rows, size_t steps,
+                                       float *c, size_t ldc, int add) {
+  FOR_ROWS_12(rows, BODY)
+}
+#undef BODY
+
+/* [steps][rows][2] bf16. */
+TARGET_BF16 static void pack_bf16(const float *x, size_t rows, size_t columns, void *packed) {
+  char *out = packed;
+  for (size_t first = 0; first < columns; first += 32) {
+    size_t count = columns - first < 32 ? columns - first : 32, pairs = (count + 1) / 2;
+    for (size_t m = 0; m < rows; m++) {
+      float block[32] = {0};
+      uint32_t rounded[16];
+      memcpy(block, x + m * columns + first, count * sizeof(float));
+      _mm512_storeu_si512(rounded, (__m512i)_mm512_cvtne2ps_pbh(_mm512_loadu_ps(block + 16),
+                                                                _mm512_loadu_ps(block)));
+      for (size_t p = 0; p < pairs; p++)
+        memcpy(out + ((first / 2 + p) * rows + m) * 4, rounded + p, 4);
+    }
+  }
+}
+
+/* 8-bit groups: unsigned weights times signed activations in integers, starting from -128 times the
+ * sum of the activations, which makes the weights signed; then one product with both scales. */
+INLINE void panel_groups(const char *w, const char *a, int rows, size_t steps, float *c, size_t ldc,
+                         int add) {
+  __m512 low[Q8_TILE], high[Q8_TILE];
+  UNROLL for (int m = 0; m < rows; m++) low[m] = high[m] = _mm512_setzero_ps();
+  for (size_t s = 0; s < steps; s++, w += 64 + 1024, a += rows * (VTW_GROUP + 8)) {
+    __m512i i0[Q8_TILE], i1[Q8_TILE];
+    UNROLL for (int m = 0; m < rows; m++) {
+      int start;
+      memcpy(&start, a + rows * VTW_GROUP + 4 * m, 4);
+      i0[m] = i1[m] = _mm512_set1_epi32(start);
+    }
+    UNROLL for (int k = 0; k < VTW_GROUP / 4; k++) {
+      __m512i w0 = _mm512_loadu_si512(w + 64 + 128 * k);
+      __m512i w1 = _mm512_loadu_si512(w + 128 + 128 * k);
+      if (rows <= STREAM_ROWS) {
+        _mm_prefetch(w + AHEAD + 128 * k, _MM_HINT_T0);
+        _mm_prefetch(w + AHEAD + 128 * k + 64, _MM_HINT_T0);
+      }
+      UNROLL for (int m = 0; m < rows; m++) {
+        int four;
+        memcpy(&four, a + 4 * (k * rows + m), 4);
+        __m512i x = _mm512_set1_epi32(four);
+        i0[m] = _mm512_dpbusd_epi32(i0[m], w0, x);
+        i1[m] = _mm512_dpbusd_epi32(i1[m], w1, x);
+      }
+    }
+    __m512 d0, d1;
+    load_column(w, 1, &d0, &d1);
+    UNROLL for (int m = 0; m < rows; m++) {
+      float scale;
+      memcpy(&scale, a + rows * (VTW_GROUP + 4) + 4 * m, 4);
+      __m512 d = _mm512_set1_ps(scale);
+      low[m] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(i0[m]), _mm512_mul_ps(d0, d), low[m]);
+      high[m] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(i1[m]), _mm512_mul_ps(d1, d), high[m]);
+    }
+  }
+  finish(low, high, rows, c, ldc, add);
+}
+
+#define BODY(n) panel_groups(w, a, n, steps, c, ldc, add)
+TARGET static void panel_q8(const void *w, const void *a, size_t rows, size_t steps, float *c,
+                            size_t ldc, int add) {
+  FOR_ROWS_6(rows, BODY)
+}
+#undef BODY
+
+INLINE void dot_rows(const float *w, size_t columns, const float *x, int rows, float *out) {
+  __m512 sums[VTW_F32_ROWS][4];
+  UNROLL for (int m = 0; m < rows; m++)
+    UNROLL for (int j = 0; j < 4; j++) sums[m][j] = _mm512_setzero_ps();
+  for (size_t i = 0; i < columns; i += 16) {
+    __mmask16 mask = columns - i >= 16 ? 0xffff : (__mmask16)((1u << (columns - i)) - 1);
+    __m512 v[4];
+    UNROLL for (int j = 0; j < 4; j++) {
+      _mm_prefetch((const char *)(w + (size_t)j * columns + i) + 1024, _MM_HINT_T0);
+      v[j] = _mm512_maskz_loadu_ps(mask, w + (size_t)j * columns + i);
+    }
+    UNROLL for (int m = 0; m < rows; m++) {
+      __m512 a = _mm512_maskz_loadu_ps(mask, x + (size_t)m * columns + i);
+      UNROLL for (int j = 0; j < 4; j++) sums[m][j] = _mm512_fmadd_ps(v[j], a, sums[m][j]);
+    }
+  }
+  UNROLL for (int m = 0; m < rows; m++)
+    UNROLL for (int j = 0; j < 4; j++) out[4 * m + j] = _mm512_reduce_add_ps(sums[m][j]);
+}
+
+TARGET static void dot4(const float *w, size_t columns, const float *x, size_t rows, float *out) {
+  switch (rows) {
+  case 1: dot_rows(w, columns, x, 1, out); break;
+  case 2: dot_rows(w, columns, x, 2, out); break;
+  case 3: dot_rows(w, columns, x, 3, out); break;
+  case 4: dot_rows(w, columns, x, 4, out); break;
+  }
+}
+
+TARGET static void narrow_f16(const float *x, uint16_t *out, size_t count) {
+  const __m512 largest = _mm512_set1_ps(65504.0f);
+  for (size_t i = 0; i < count; i += 16) {
+    __mmask16 mask = count - i >= 16 ? 0xffff : (__mmask16)((1u << (count - i)) - 1);
+    /* Of a NaN and a number, min and max take the second operand: NaN stays. */
+    __m512 v = _mm512_min_ps(largest, _mm512_maskz_loadu_ps(mask, x + i));
+    v = _mm512_max_ps(_mm512_sub_ps(_mm512_setzero_ps(), largest), v);
+    __m256i h = _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    _mm256_mask_storeu_epi16(out + i, mask, h);
+  }
+}
+
+#define COMMON                                                                            \
+  .f16 = {TILE, 1, 4, 64, 512, avx512_pack_f32, panel_f16},                               \
+  .q8 = {Q8_TILE, 32, 40, 1088, SIZE_MAX, avx512_pack_q8, panel_q8},                      \
+  .dot4 = dot4,                                                                           \
+  .attention_rows = TILE,                                                                 \
+  .scores_f32 = panel_f32,                                                                \
+  .scores_f16 = panel_f16,                                                                \
+  .mix_f32 = mix_f32,                                                                     \
+  .mix_f16 = mix_f16,                                                                     \
+  .softmax_block = avx512_softmax_block,                                                  \
+  .narrow_f16 = narrow_f16,                                                               \
+  .rms_norm = avx512_rms_norm,                                                            \
+  .layer_norm = avx512_layer_norm,                                                        \
+  .rotate = avx512_rotate,                                                                \
+  .activate = avx512_activate,                                                            \
+  .activate_multiply = avx512_activate_multiply,                                          \
+  .add = avx512_add
+
+const vtw_kernels vtw_kernels_avx512 = {
+    COMMON,
+    .bf16 = {TILE, 2, 8, 128, 256, avx512_pack_rounded, panel_bf16},
+};
+
+const vtw_kernels vtw_kernels_avx512bf16 = {
+    COMMON,
+    .bf16 = {TILE, 2, 4, 128, 512, pack_bf16, panel_bf16_dot},
+};
+#endif

@@ -1,0 +1,63 @@
+/* The kernel table behind CKernels.h: what an instruction set provides. */
+#ifndef VTW_KERNELS_H
+#define VTW_KERNELS_H
+#include "CKernels.h"
+
+/* Rows of a weight panel: outputs computed side by side. */
+enum { VTW_PANEL = 32 };
+
+/* Columns that share an activation scale in q8 products. */
+enum { VTW_GROUP = 32 };
+
+/* Largest row tile of any instruction set. */
+enum { VTW_TILE_MAX = 12 };
+
+/* One row tile times one panel over `steps` steps of a tile's columns (1 for f32 and f16, 2 for
+ * bf16, 32 for q8):  c[m][0..<32] (+)= sum over the steps, summed in the order of the steps.
+ *   w: the panel from its first step on;  a: the tile's packed activations from that step on
+ *   c: rows of `ldc` floats, any alignment;  rows: 1 ..< tile rows + 1 */
+typedef void vtw_panel_function(const void *w, const void *a, size_t rows, size_t steps, float *c,
+                                size_t ldc, int add);
+
+/* Packs `rows` rows of x (row stride = columns) as the panel function wants them. */
+typedef void vtw_pack_function(const float *x, size_t rows, size_t columns, void *packed);
+
+typedef struct {
+  size_t tile_rows;       /* most rows of a tile */
+  size_t step_columns;    /* columns per step */
+  size_t step_bytes;      /* packed bytes per row and step */
+  size_t weight_bytes;    /* bytes of a panel per step */
+  size_t block_steps;     /* steps after which partial sums go to y, to keep a tile in L1 */
+  vtw_pack_function *pack;
+  vtw_panel_function *panel;
+} vtw_product;
+
+struct vtw_kernels {
+  vtw_product f16, bf16, q8;
+
+  /* y[m] = sum_i w[i] x[m][i] for 4 rows of W at once: out[4 * m + j], stride of x = columns. */
+  void (*dot4)(const float *w, size_t columns, const float *x, size_t rows, float *out);
+
+  /* Attention over a cache in f32 and f16: row tile times 32 keys (packed activations), and row
+   * tile of probabilities [rows][VTW_CACHE_ROWS] times 32 value columns. */
+  size_t attention_rows;
+  vtw_panel_function *scores_f32, *scores_f16, *mix_f32, *mix_f16;
+  /* Turns scores[0 ..< count] into exp(score - m), clears the rest up to `padded`; updates the
+   * running maximum m and sum l; returns the factor for what was summed before. */
+  float (*softmax_block)(float *scores, size_t count, size_t padded, float *m, float *l);
+  void (*narrow_f16)(const float *x, uint16_t *out, size_t count);
+
+  void (*rms_norm)(const float *, size_t, size_t, const float *, float, float *);
+  void (*layer_norm)(const float *, size_t, size_t, const float *, const float *, float, float *);
+  void (*rotate)(float *, size_t, size_t, size_t, const float *, const float *);
+  void (*activate)(vtw_activation, float *, size_t);
+  void (*activate_multiply)(vtw_activation, float *, const float *, size_t);
+  void (*add)(const float *, float *, size_t);
+};
+
+extern const vtw_kernels vtw_kernels_generic;
+#if defined(__x86_64__)
+extern const vtw_kernels vtw_kernels_avx2, vtw_kernels_avx512, vtw_kernels_avx512bf16;
+#endif
+
+#endif

@@ -1,0 +1,35 @@
+import Glibc
+import TensorCore
+
+/// The largest resident size of this process so far, in bytes.
+package func peakMemoryBytes() -> Int {
+  var usage = rusage()
+  guard unsafe getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage) == 0 else { return 0 }
+  return usage.ru_maxrss * 1024
+}
+
+/// `count` bytes for people: "13.1 MB".
+package func byteText(_ count: Int) -> String {
+  var value = Double(count)
+  for unit in ["B", "kB", "MB", "GB"] {
+    if value < 1000 {
+      return unit == "B" ? "\(count) B" : "\(fixed(value, value < 10 ? 2 : 1)) \(unit)"
+    }
+    value /= 1000
+  }
+  return "\(fixed(value, 2)) TB"
+}
+
+/// Seconds for people: "12.3 ms", "4.56 s", "3 min 20 s".
+package func timeText(_ seconds: Double) -> String {
+  if seconds < 1 { return "\(fixed(seconds * 1000, 1)) ms" }
+  if seconds < 120 { return "\(fixed(seconds, 2)) s" }
+  return "\(Int(seconds) / 60) min \(Int(seconds) % 60) s"
+}
+
+/// `value` with enough digits to compare runs, as JSON wants it.
+package func rounded(_ value: Double, _ places: Int = 6) -> Double {
+  var scale = 1.0
+  for _ in 0..<places { scale *= 10 }
+  return (value * scale).rounded() / scale
+}

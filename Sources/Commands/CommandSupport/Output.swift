@@ -1,0 +1,88 @@
+import Glibc
+
+/// Writes text to a file descriptor, whole.
+private func writeAll(_ text: String, to descriptor: Int32) -> Bool {
+  var bytes = Array(text.utf8)[...]
+  while !bytes.isEmpty {
+    let written = unsafe bytes.withUnsafeBytes { unsafe write(descriptor, $0.baseAddress, $0.count) }
+    if written < 0 {
+      if errno == EINTR { continue }
+      return false
+    }
+    bytes = bytes.dropFirst(written)
+  }
+  return true
+}
+
+/// Where results go.
+package enum StandardOutput {
+  /// Writes at once; a reader that went away ends the program quietly, as pipes expect.
+  package static func write(_ text: String) {
+    if !writeAll(text, to: STDOUT_FILENO) {
+      if errno == EPIPE { exit(1) }
+      StandardError.write("error: standard output: \(unsafe String(cString: strerror(errno)))\n")
+      exit(1)
+    }
+  }
+
+  package static var isTerminal: Bool { isatty(STDOUT_FILENO) == 1 }
+}
+
+/// Where everything else goes.
+package enum StandardError {
+  package static func write(_ text: String) { _ = writeAll(text, to: STDERR_FILENO) }
+
+  package static var isTerminal: Bool { isatty(STDERR_FILENO) == 1 }
+}
+
+/// Where prompts come from when none is given.
+package enum StandardInput {
+  package static var isTerminal: Bool { isatty(STDIN_FILENO) == 1 }
+
+  /// Everything up to the end; nil if it is not UTF-8.
+  package static func readAll() -> String? {
+    var bytes: [UInt8] = []
+    var buffer = [UInt8](repeating: 0, count: 1 << 16)
+    while true {
+      let count = unsafe buffer.withUnsafeMutableBytes {
+        unsafe read(STDIN_FILENO, $0.baseAddress, $0.count)
+      }
+      if count < 0, errno == EINTR { continue }
+      if count <= 0 { return String(validating: bytes, as: UTF8.self) }
+      bytes += buffer[..<count]
+    }
+  }
+}
+
+/// Progress on a terminal: one line that is rewritten; silent elsewhere.
+package final class ProgressLine {
+  private let label: String
+  private let isShown: Bool
+  private let start = ContinuousClock().now
+  private var last = ""
+
+  package init(_ label: String, isQuiet: Bool) {
+    self.label = label
+    isShown = !isQuiet && StandardError.isTerminal
+  }
+
+  /// Shows `share` (0...1) done, and the time that is left at this pace.
+  package func update(_ share: Double) {
+    guard isShown else { return }
+    let percent = Int((min(max(share, 0), 1) * 100).rounded())
+    let elapsed = ContinuousClock().now - start
+    var text = "\(label) \(percent) %"
+    if share > 0.02 {
+      let left = Double(elapsed.components.seconds) * (1 - share) / share
+      text += ", \(Int(left)) s left"
+    }
+    guard text != last else { return }
+    last = text
+    StandardError.write("\r\u{1B}[K\(text)")
+  }
+
+  /// Clears the line.
+  package func finish() {
+    if isShown { StandardError.write("\r\u{1B}[K") }
+  }
+}

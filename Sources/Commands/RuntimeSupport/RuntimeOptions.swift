@@ -1,0 +1,75 @@
+package import ArgumentParser
+package import Architecture
+package import TensorCore
+
+/// Options that every program with an engine takes.
+package struct EngineOptions: ParsableArguments {
+  @Option(help: "Threads to use (default: the physical cores this process may run on).")
+  package var threads: Int?
+
+  @Option(
+    name: .customLong("isa"),
+    help: "Force an instruction set: generic, avx2, avx512, avx512bf16 (default: the best).")
+  package var instructionSet: String?
+
+  package init() {}
+
+  package mutating func validate() throws {
+    if let threads, !(1...256).contains(threads) {
+      throw ValidationError("--threads must be in 1...256.")
+    }
+  }
+}
+
+/// Options that choose which rows run where.
+package struct ScheduleOptions: ParsableArguments {
+  @Flag(help: "Never withdraw visual rows.")
+  package var full = false
+
+  @Option(help: "Withdraw visual rows at this layer (0: never seen; the layer count: never).")
+  package var k: Int?
+
+  @Option(help: "Take the withdrawal layer that the calibration found for this threshold.")
+  package var eta: Float?
+
+  @Option(help: "Use this profile of the file.")
+  package var profile: String?
+
+  package init() {}
+
+  package mutating func validate() throws {
+    let chosen = [full, k != nil, eta != nil, profile != nil].filter { $0 }
+    if chosen.count > 1 {
+      throw ValidationError("--full, --k, --eta and --profile exclude each other.")
+    }
+  }
+
+  /// The profile that these options choose from a file's schedule.
+  package func choose(
+    from schedule: TokenSchedule, file: String
+  ) throws(InputError) -> ScheduleProfile {
+    let layerCount = schedule.layerCount
+    if full { return ScheduleProfile(name: "full", withdrawingAt: layerCount, of: layerCount) }
+    if let k {
+      guard (0...layerCount).contains(k) else {
+        throw InputError(file, "--k \(k) is outside 0...\(layerCount)")
+      }
+      return ScheduleProfile(name: "k=\(k)", withdrawingAt: k, of: layerCount)
+    }
+    if let eta {
+      guard !schedule.candidates.isEmpty else {
+        throw InputError(file, "has no calibration, so --eta chooses nothing; use --k")
+      }
+      let k = schedule.candidates.last { $0.eta <= eta }?.withdrawalLayer ?? layerCount
+      return ScheduleProfile(name: "eta=\(eta)", withdrawingAt: k, of: layerCount)
+    }
+    if let profile {
+      guard let match = schedule.profiles.first(where: { $0.name == profile }) else {
+        let names = schedule.profiles.map { printable($0.name) }.joined(separator: ", ")
+        throw InputError(file, "has no profile '\(printable(profile))'; it has \(names)")
+      }
+      return match
+    }
+    return schedule.profiles[schedule.defaultProfile]
+  }
+}

@@ -1,0 +1,95 @@
+import Architecture
+import Calibration
+import Checkpoints
+import CommandSupport
+import TensorCore
+import VTWMFile
+
+/// What the converter says about its input.
+enum ConvertText {
+  static func source(_ checkpoint: Checkpoint, input: String) -> String {
+    let text = checkpoint.configuration.text
+    let bytes = checkpoint.inputs.reduce(0) { $0 + $1.byteCount }
+    var line =
+      "read \(printable(input)): \(text.layerCount) layers, hidden size \(text.hiddenSize), "
+      + "vocabulary \(text.vocabularySize)"
+    if let vision = checkpoint.configuration.vision {
+      line += ", \(vision.rowsPerImage) visual rows per image"
+    }
+    return line + ", \(byteText(bytes))\n"
+  }
+}
+
+/// What the converter made, for people and for machines.
+struct ConvertResult {
+  var output: String
+  var byteCount: Int
+  var schedule: TokenSchedule
+  var report: CalibrationReport?
+  var configuration: ModelConfiguration
+  var seconds: [(String, Double)]
+
+  // Reports count a prompt of one image and this many text rows, as the design's check values do.
+  private static let textRows = 64
+
+  private func ratios(_ profile: ScheduleProfile) -> (operations: Double, keyValue: Double) {
+    profile.costRatios(configuration, textRows: Self.textRows)
+  }
+
+  private var k: Int { schedule.profiles[schedule.defaultProfile].withdrawalLayer }
+
+  var text: String {
+    var text = ""
+    if let report {
+      text += report.table
+      for warning in report.warnings { text += "warning: \(warning)\n" }
+      text += report.explanation + "\n"
+    }
+    let profile = schedule.profiles[schedule.defaultProfile]
+    let ratio = ratios(profile)
+    text +=
+      k == schedule.layerCount
+      ? "K = \(k): visual rows stay in all layers\n"
+      : "K = \(k) of \(schedule.layerCount): decoder prefill needs "
+        + "\(fixed(100 * ratio.operations, 0)) % of the FLOPs, the KV cache "
+        + "\(fixed(100 * ratio.keyValue, 0)) % of the rows\n"
+    let total = seconds.last?.1 ?? 0
+    return text + "wrote \(printable(output)): \(byteText(byteCount)) in \(timeText(total))\n"
+  }
+
+  var json: JSONValue {
+    var object = JSONObject([
+      ("output", .string(output)), ("bytes", .integer(byteCount)),
+      ("layers", .integer(schedule.layerCount)), ("k", .integer(k)),
+    ])
+    if let record = report?.json {
+      for key in ["criterion", "tasks", "pooled", "eta", "warnings", "refused"] {
+        object[key] = record[key]
+      }
+    }
+    object["profiles"] = .array(
+      schedule.profiles.map { profile in
+        let ratio = ratios(profile)
+        return [
+          "name": .string(profile.name), "k": .integer(profile.withdrawalLayer),
+          "schedule": .array(profile.segments.flatMap(Self.json)),
+          "flops_ratio": .number(rounded(ratio.operations)),
+          "kv_ratio": .number(rounded(ratio.keyValue)),
+        ]
+      })
+    object["seconds"] = .object(
+      JSONObject(seconds.map { ($0.0, .number(rounded($0.1))) }))
+    return .object(object)
+  }
+
+  private static func json(_ segment: ScheduleSegment) -> [JSONValue] {
+    let state =
+      !segment.classes.contains(.visual)
+      ? "withdrawn" : segment.frozen.contains(.visual) ? "frozen" : "full"
+    return [
+      .array([
+        .integer(segment.layers.lowerBound), .integer(segment.layers.upperBound), .string(state),
+      ])
+    ]
+  }
+}

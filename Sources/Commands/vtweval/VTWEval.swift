@@ -1,0 +1,91 @@
+import Architecture
+import ArgumentParser
+import Calibration
+import CommandSupport
+import Inference
+import RuntimeSupport
+import SampleSets
+import TensorCore
+import VTWMFile
+
+@main
+struct Entry {
+  static func main() { Program.run(VTWEval.self) }
+}
+
+struct VTWEval: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "vtweval",
+    abstract: "Measure what withdrawal does to the answers of a set, task by task.",
+    discussion: """
+      Every question is answered greedily by the full model and by each profile. Accuracy is \
+      exact match with the set's answer, agreement is an answer equal to the full model's, and KL \
+      is that of the calibration, over the answer positions.
+      """,
+    version: Program.version)
+
+  @Argument(help: ArgumentHelp("The model.", valueName: "file.vtwm"))
+  var file: String
+
+  @Argument(help: ArgumentHelp("Image-and-question sets.", valueName: "[name=]path"))
+  var sets: [String]
+
+  @Option(help: "Withdraw at this layer; repeat for several (default: the file's profiles).")
+  var k: [Int] = []
+
+  @Option(help: "Use at most so many samples.")
+  var limit: Int?
+
+  @Option(help: "Seed of the sampling.")
+  var seed: UInt64 = 0
+
+  @Option(name: [.customShort("n"), .customLong("max-tokens")], help: "Most tokens to answer.")
+  var maxTokens = 64
+
+  @OptionGroup(title: "Engine") var engine: EngineOptions
+
+  @Flag(help: "Print JSON instead of a table.")
+  var json = false
+
+  @Flag(help: "No progress.")
+  var quiet = false
+
+  mutating func validate() throws {
+    guard !sets.isEmpty else { throw ValidationError("Name at least one set.") }
+    guard maxTokens > 0 else { throw ValidationError("--max-tokens must be at least 1.") }
+    if let limit, limit < 1 { throw ValidationError("--limit must be at least 1.") }
+  }
+
+  mutating func run() throws {
+    let model = try VTWMFile(opening: file)
+    guard model.configuration.vision != nil else {
+      throw InputError(file, "is a text-only model; there is nothing to withdraw")
+    }
+    let runtime = try Runtime(model, schedule: ScheduleOptions(), engine: engine)
+    let layerCount = model.schedule.layerCount
+    for layer in k where !(0...layerCount).contains(layer) {
+      throw InputError(file, "--k \(layer) is outside 0...\(layerCount)")
+    }
+    let profiles =
+      k.isEmpty
+      ? model.schedule.profiles
+      : k.map { ScheduleProfile(name: "k=\($0)", withdrawingAt: $0, of: layerCount) }
+    var samples = SampleSet(samples: [])
+    for argument in sets { samples.append(try SampleSet(argument: argument)) }
+    if let limit { samples = samples.limited(to: limit, seed: seed) }
+
+    let progress = ProgressLine("evaluating", isQuiet: quiet)
+    let evaluation = Evaluation(
+      runtime, profiles: profiles, maxTokens: maxTokens, samples: samples.samples
+    ) { progress.update($0) }
+    progress.finish()
+    for refusal in samples.refused + evaluation.refused {
+      StandardError.write(
+        "warning: sample left out: \(printable("\(refusal.id): \(refusal.reason)", limit: 400))\n")
+    }
+    guard evaluation.sampleCount > 0 else {
+      throw InputError(sets.joined(separator: ", "), "no sample could be used")
+    }
+    StandardOutput.write(json ? evaluation.json.text + "\n" : evaluation.table)
+  }
+}

@@ -1,0 +1,151 @@
+import Architecture
+import CommandSupport
+import TensorCore
+import VTWMFile
+
+/// The pages that vtwinfo prints for people.
+enum InfoPages {
+  // Reports count a prompt of one image and this many text rows.
+  static let textRows = 64
+
+  static func overview(_ model: VTWMFile) -> String {
+    let configuration = model.configuration
+    let text = configuration.text
+    var page = """
+      \(printable(model.path)): \(byteText(model.byteCount))
+      model      \(printable(configuration.name)) (\(printable(configuration.family)))
+      decoder    \(text.layerCount) layers, hidden size \(text.hiddenSize), \
+      \(text.headCount) heads, \(text.keyValueHeadCount) key-value heads x \
+      \(text.headDimension), feed-forward \(text.intermediateSize), vocabulary \
+      \(text.vocabularySize), context \(text.contextLength)
+
+      """
+    if let vision = configuration.vision {
+      page += "vision     \(vision.layerCount) layers, hidden size \(vision.hiddenSize), "
+      page += "\(vision.imageSize) pixels in patches of \(vision.patchSize): "
+      page += "\(vision.rowsPerImage) rows per image\n"
+    } else {
+      page += "vision     none\n"
+    }
+    page += "weights    \(encodings(model))\n"
+    page += "tokenizer  \(model.tokenizer.pieces.count) pieces, template "
+    page += "\(printable(model.template.name))\n"
+    for (index, profile) in model.schedule.profiles.enumerated() {
+      let ratio = profile.costRatios(configuration, textRows: textRows)
+      let mark = index == model.schedule.defaultProfile ? "profile    " : "           "
+      page += "\(mark)\(printable(profile.name)): \(summary(profile, text.layerCount)); "
+      page += "prefill \(fixed(100 * ratio.operations, 0)) % of the FLOPs, "
+      page += "KV cache \(fixed(100 * ratio.keyValue, 0)) % (1 image, \(textRows) text rows)\n"
+    }
+    page += model.calibration == nil ? "calibrated no\n" : "calibrated yes: see --calibration\n"
+    page += "content id \(model.contentID)\n"
+    return page
+  }
+
+  static func plan(_ model: VTWMFile) -> String {
+    var page = ""
+    for profile in model.schedule.profiles {
+      page += "profile \(printable(profile.name)), K = \(profile.withdrawalLayer)\n"
+      for segment in profile.segments {
+        let classes = TokenClass.allCases.filter { segment.classes.contains($0) }
+        let frozen = TokenClass.allCases.filter { segment.frozen.contains($0) }
+        page += "  layers \(segment.layers.lowerBound)..<\(segment.layers.upperBound): "
+        page += classes.map(\.name).joined(separator: ", ")
+        if !frozen.isEmpty { page += "; frozen: " + frozen.map(\.name).joined(separator: ", ") }
+        page += "\n"
+      }
+      let bar = (0..<model.schedule.layerCount).map { layer in
+        profile.classes(in: layer).contains(.visual) ? "█" : "░"
+      }
+      page += "  \(bar.joined())  █ all rows  ░ text only\n"
+    }
+    for candidate in model.schedule.candidates {
+      page += "eta \(candidate.eta): K = \(candidate.withdrawalLayer), mean KL "
+      page += "\(fixed(Double(candidate.meanKL), 5)), agreement "
+      page += "\(fixed(100 * Double(candidate.agreement), 1)) %, "
+      page += "\(candidate.sampleCount) samples\n"
+    }
+    return page
+  }
+
+  static func calibration(_ model: VTWMFile) -> String {
+    guard let record = model.calibration else {
+      return "this file was not calibrated: the withdrawal layer was set by hand, or never\n"
+    }
+    var page = ""
+    if let criterion = record["criterion"] {
+      page += "criterion \(string(criterion["rule"])): eta \(number(criterion["eta"])), "
+      page += "agreement \(number(criterion["agreement"])), "
+      page += "\(number(criterion["answer_tokens"])) answer tokens, "
+      page += "direction \(string(criterion["direction"]))\n"
+    }
+    page += "K = \(number(record["k"])) of \(number(record["layers"]))\n"
+    for task in (record["tasks"]?.arrayValue ?? []) + [record["pooled"] ?? .null] {
+      page += curve(task)
+    }
+    for choice in record["eta"]?.arrayValue ?? [] {
+      page += "eta \(number(choice["eta"])): K = \(number(choice["k"]))\n"
+    }
+    for warning in record["warnings"]?.arrayValue ?? [] {
+      page += "warning: \(string(warning))\n"
+    }
+    for refusal in record["refused"]?.arrayValue ?? [] {
+      page += "left out: \(string(refusal))\n"
+    }
+    return page
+  }
+
+  static func tensors(_ model: VTWMFile) -> String {
+    model.tensorInfos.map { info in
+      let shape = info.shape.description
+      return "\(info.key)  \(shape)  \(info.encoding.name)  \(info.byteRange.count) bytes at "
+        + "\(info.byteRange.lowerBound)\n"
+    }.joined()
+  }
+
+  /// How the visual rows fare under `profile`, in words.
+  private static func summary(_ profile: ScheduleProfile, _ layerCount: Int) -> String {
+    let k = profile.withdrawalLayer
+    return k == layerCount
+      ? "visual rows stay in all \(layerCount) layers"
+      : "visual rows leave at layer K = \(k) of \(layerCount)"
+  }
+
+  /// Bytes by encoding.
+  private static func encodings(_ model: VTWMFile) -> String {
+    var bytes: [Encoding: Int] = [:]
+    for info in model.tensorInfos { bytes[info.encoding, default: 0] += info.byteRange.count }
+    return Encoding.allCases.compactMap { encoding in
+      bytes[encoding].map { "\(encoding.name) \(byteText($0))" }
+    }.joined(separator: ", ")
+  }
+
+  private static func curve(_ task: JSONValue) -> String {
+    var page = "task \(string(task["name"])): \(number(task["samples"])) samples, "
+    page += "\(number(task["positions"])) positions, \(number(task["holdout"])) held out\n"
+    let heldOut = task["holdout_curve"]?.arrayValue
+    for (index, point) in (task["curve"]?.arrayValue ?? []).enumerated() {
+      page += "  K \(number(point["k"])): mean KL \(number(point["mean_kl"], 5)), p95 "
+      page += "\(number(point["p95_kl"], 5)), max \(number(point["max_kl"], 4)), agreement "
+      page += "\(number(point["agreement"], 4))"
+      if let heldOut, index < heldOut.count {
+        page += "; held out \(number(heldOut[index]["mean_kl"], 5)), "
+        page += "\(number(heldOut[index]["agreement"], 4))"
+      }
+      page += "\n"
+    }
+    return page
+  }
+
+  private static func string(_ value: JSONValue?) -> String {
+    value?.stringValue.map { printable($0, limit: 400) } ?? "?"
+  }
+
+  private static func number(_ value: JSONValue?, _ places: Int? = nil) -> String {
+    switch value {
+    case .integer(let value)?: String(value)
+    case .number(let value)?: places.map { fixed(value, $0) } ?? "\(value)"
+    default: "?"
+    }
+  }
+}

@@ -1,0 +1,71 @@
+import CommandSupport
+import Inference
+import TensorCore
+
+/// The interactive chat of a terminal.
+struct Chat {
+  private let conversation: Conversation
+  private let runtime: Runtime
+  private let firstImages: [String]
+  private let isQuiet: Bool
+
+  init(_ conversation: Conversation, runtime: Runtime, firstImages: [String], isQuiet: Bool) {
+    self.conversation = conversation
+    self.runtime = runtime
+    self.firstImages = firstImages
+    self.isQuiet = isQuiet
+  }
+
+  private static let help = """
+    /image FILE  show an image with the next question
+    /reset       begin a new conversation
+    /stats       what the last answer took
+    /quit        leave
+
+    """
+
+  /// Reads questions until the input ends; a question that fails is reported and the chat goes on.
+  func run() {
+    var images = firstImages
+    var report: RunReport?
+    if !isQuiet { StandardError.write(Self.help) }
+    while true {
+      StandardError.write("> ")
+      guard let line = readLine() else {
+        StandardError.write("\n")
+        return
+      }
+      let words = line.split(separator: " ", maxSplits: 1, omittingEmptySubsequences: true)
+      switch words.first {
+      case nil: continue
+      case "/quit": return
+      case "/reset":
+        conversation.reset()
+        images = []
+      case "/stats": StandardError.write(report?.text ?? "no answer yet\n")
+      case "/image":
+        if words.count == 2 {
+          images.append(String(words[1]))
+        } else {
+          StandardError.write(Self.help)
+        }
+      case let word? where word.hasPrefix("/"): StandardError.write(Self.help)
+      default:
+        do {
+          let start = ContinuousClock().now
+          let turn = try conversation.ask(line, imagePaths: images, isRaw: false) {
+            StandardOutput.write($0)
+          }
+          StandardOutput.write("\n")
+          images = []
+          report = RunReport(
+            turn: turn, session: conversation.session, loadSeconds: 0, start: start)
+        } catch {
+          StandardOutput.write("\n")
+          StandardError.write("error: \(error)\n")
+          images = []
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,118 @@
+import Statistics
+package import TensorCore
+
+/// What was measured at one withdrawal layer K.
+package struct CurvePoint: Equatable, Sendable {
+  package var k: Int
+  /// KL(withdrawn ‖ full) in nats over all answer positions.
+  package var meanKL: Double
+  package var p95KL: Double
+  package var maxKL: Double
+  /// Share of answer positions whose most likely token is the same.
+  package var agreement: Double
+  /// The same mean over the first answer position only.
+  package var firstTokenMeanKL: Double
+
+  package init(
+    k: Int, meanKL: Double, p95KL: Double, maxKL: Double, agreement: Double,
+    firstTokenMeanKL: Double
+  ) {
+    self.k = k
+    self.meanKL = meanKL
+    self.p95KL = p95KL
+    self.maxKL = maxKL
+    self.agreement = agreement
+    self.firstTokenMeanKL = firstTokenMeanKL
+  }
+}
+
+/// One task's curve over K = 0 ..< layerCount.
+package struct TaskCurve: Equatable, Sendable {
+  package var name: String
+  package var sampleCount: Int
+  /// Answer positions compared.
+  package var positionCount: Int
+  package var points: [CurvePoint]
+
+  package init(name: String, sampleCount: Int, positionCount: Int, points: [CurvePoint]) {
+    self.name = name
+    self.sampleCount = sampleCount
+    self.positionCount = positionCount
+    self.points = points
+  }
+
+  /// These questions do not need the image: even without it the answers hardly change.
+  package func ignoresImage(eta: Double) -> Bool {
+    guard let first = points.first else { return false }
+    return first.meanKL <= eta
+  }
+}
+
+/// All curves of a set of samples.
+package struct CalibrationCurves: Equatable, Sendable {
+  package var layerCount: Int
+  /// By name.
+  package var tasks: [TaskCurve]
+  /// All samples together.
+  package var pooled: TaskCurve
+
+  package init(layerCount: Int, tasks: [TaskCurve], pooled: TaskCurve) {
+    self.layerCount = layerCount
+    self.tasks = tasks
+    self.pooled = pooled
+  }
+}
+
+/// The comparison of one sample at every K.
+package struct SampleDivergence: Equatable, Sendable {
+  package var task: String
+  package var id: String
+  /// By K, then by answer position: KL(withdrawn ‖ full) in nats.
+  package var kl: [[Double]]
+  /// By K, then by answer position: whether the most likely token is the same.
+  package var agrees: [[Bool]]
+
+  package init(task: String, id: String, kl: [[Double]], agrees: [[Bool]]) {
+    self.task = task
+    self.id = id
+    self.kl = kl
+    self.agrees = agrees
+  }
+}
+
+extension CalibrationCurves {
+  /// Curves of `samples`; their order does not matter.
+  package init(_ samples: [SampleDivergence], layerCount: Int) {
+    let byTask = Dictionary(grouping: samples, by: \.task)
+    self.init(
+      layerCount: layerCount,
+      tasks: byTask.keys.sorted().map { name in
+        TaskCurve(name: name, byTask[name] ?? [], layerCount: layerCount)
+      },
+      pooled: TaskCurve(name: "all", samples, layerCount: layerCount))
+  }
+}
+
+extension TaskCurve {
+  init(name: String, _ samples: [SampleDivergence], layerCount: Int) {
+    var points: [CurvePoint] = []
+    for k in 0..<layerCount {
+      var all = DivergenceSum()
+      var first = DivergenceSum()
+      for sample in samples {
+        for (position, kl) in sample.kl[k].enumerated() {
+          all.add(kl: kl, agrees: sample.agrees[k][position])
+          if position == 0 { first.add(kl: kl, agrees: sample.agrees[k][position]) }
+        }
+      }
+      points.append(
+        CurvePoint(
+          k: k, meanKL: all.meanDivergence ?? 0, p95KL: all.divergence(percentile: 95) ?? 0,
+          maxKL: all.maxDivergence ?? 0, agreement: all.agreement ?? 1,
+          firstTokenMeanKL: first.meanDivergence ?? 0))
+    }
+    self.init(
+      name: name, sampleCount: samples.count,
+      positionCount: samples.reduce(0) { $0 + ($1.kl.first?.count ?? 0) }, points: points)
+  }
+}

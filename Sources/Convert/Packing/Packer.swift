@@ -1,0 +1,71 @@
+package import Architecture
+package import Checkpoints
+package import Kernels
+package import TensorCore
+package import VTWMFile
+
+/// Streams tensors from a checkpoint into the tiles of a pending file.
+///
+/// Memory is bounded by one block of panels, whatever the model's size; source pages are given
+/// back as soon as they are read.
+package struct Packer {
+  private let checkpoint: Checkpoint
+  private let plan: PackPlan
+  private let compute: Compute
+
+  // One block of a matrix is read, checked, encoded in parallel and written; 32 MiB of f32 keeps
+  // all threads busy and is small against any model.
+  private static let blockBytes = 32 << 20
+
+  package init(_ checkpoint: Checkpoint, plan: PackPlan, compute: Compute) {
+    self.checkpoint = checkpoint
+    self.plan = plan
+    self.compute = compute
+  }
+
+  /// Writes every tensor in the writer's order.
+  ///
+  /// - Parameter progress: share of the source bytes done, 0...1.
+  /// - Throws: `InputError` naming the tensor and row of a value that is not finite.
+  package func write(to writer: VTWMWriter, progress: (Double) -> Void) throws(InputError) {
+    let total = checkpoint.tensors.values.reduce(0) { $0 + $1.range.count }
+    var done = 0
+    for key in writer.order {
+      guard let source = checkpoint.tensors[key], let encoding = plan.encodings[key] else {
+        preconditionFailure("a checkpoint has every tensor of its configuration, but not \(key)")
+      }
+      try write(source, key: key, encoding: encoding, to: writer)
+      done += source.range.count
+      progress(Double(done) / Double(max(total, 1)))
+    }
+  }
+
+  private func write(
+    _ source: SourceTensor, key: TensorKey, encoding: Encoding, to writer: VTWMWriter
+  ) throws(InputError) {
+    let columns = max(source.columnCount, 1)
+    let panelRows = encoding.tileRows
+    let panelsPerBlock = max(1, Self.blockBytes / (4 * columns * panelRows))
+    let blockRows = panelsPerBlock * panelRows
+    var checksum = CRC32()
+    var values: [Float] = []
+    writer.begin(key)
+    for first in stride(from: 0, to: source.rowCount, by: blockRows) {
+      let rows = first..<min(first + blockRows, source.rowCount)
+      source.readRows(rows, into: &values)
+      unsafe source.withBytes(of: rows) { unsafe checksum.update($0) }
+      let packed: [UInt8]
+      do {
+        packed = try TilePacker.pack(values, columns: columns, encoding: encoding, on: compute)
+      } catch {
+        throw InputError(
+          source.region.name,
+          "tensor '\(printable(source.name))' has \(error.value) in row \(first + error.row), "
+            + "column \(error.column); \(encoding.name) needs finite values within its range")
+      }
+      try writer.append(packed)
+      source.drop(rows)
+    }
+    writer.end(sourceCRC: checksum.value)
+  }
+}

@@ -1,0 +1,65 @@
+package import Architecture
+package import Kernels
+package import Prompting
+package import TensorCore
+
+/// A model ready to run: the only forward pass, shared by conversion and runtime.
+package struct Model: Sendable {
+  package let configuration: ModelConfiguration
+  package let decoder: TextDecoder
+  package let compute: Compute
+  private let vision: (tower: VisionTower, projector: Projector)?
+
+  /// - Parameter tensors: packed weights; they stay where they are.
+  /// - Throws: `InputError` if a tensor is missing or misshapen.
+  package init(
+    _ configuration: ModelConfiguration, _ tensors: TensorTable, _ compute: Compute
+  ) throws(InputError) {
+    let lookup = try WeightLookup(tensors, configuration)
+    self.configuration = configuration
+    self.compute = compute
+    decoder = TextDecoder(
+      configuration.text, try DecoderWeights(lookup, configuration.text), compute)
+    if let tower = configuration.vision, let projector = configuration.projector {
+      vision = (
+        VisionTower(tower, try VisionWeights(lookup, tower), compute),
+        Projector(projector, try ProjectorWeights(lookup), compute)
+      )
+    } else {
+      vision = nil
+    }
+  }
+
+  /// The decoder rows of `images`, one after another: `[images * rowsPerImage, hiddenSize]`.
+  package func encode(_ images: [PixelTensor], trace: Trace? = nil) throws(InputError) -> Rows {
+    guard let vision, let configuration = configuration.vision else {
+      throw InputError("", "this model takes no images")
+    }
+    let perImage = configuration.rowsPerImage
+    let features = Rows(count: images.count * perImage, width: configuration.featureWidth)
+    for (index, image) in images.enumerated() {
+      features[index * perImage..<(index + 1) * perImage]
+        .copyRows(from: try vision.tower.features(of: image))
+    }
+    let projected = vision.projector.project(features)
+    trace?.record(pixels: images)
+    trace?.record("vision_features", features)
+    trace?.record("projected", projected)
+    return projected
+  }
+
+  /// Puts the embeddings of `input` into `x`, visual rows taken from `visual`.
+  ///
+  /// - Parameters:
+  ///   - visual: `[visual rows of the input, hiddenSize]`; nil if there are none.
+  ///   - x: `[input.ids.count, hiddenSize]`.
+  package func embed(_ input: ModelInput, visual: Rows?, into x: Rows) {
+    decoder.embed(input.ids, into: x)
+    var next = 0
+    for range in input.imageRanges {
+      guard let visual else { preconditionFailure("an input with images needs their rows") }
+      x[range].copyRows(from: visual[next..<next + range.count])
+      next += range.count
+    }
+  }
+}

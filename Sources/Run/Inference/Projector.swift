@@ -1,0 +1,27 @@
+package import Architecture
+package import Kernels
+import TensorCore
+
+/// The two-layer MLP from vision features to decoder rows.
+package struct Projector: Sendable {
+  private let configuration: ProjectorConfiguration
+  private let weights: ProjectorWeights
+  private let compute: Compute
+
+  init(_ configuration: ProjectorConfiguration, _ weights: ProjectorWeights, _ compute: Compute) {
+    self.configuration = configuration
+    self.weights = weights
+    self.compute = compute
+  }
+
+  /// - Parameter features: `[rows, featureWidth]`.
+  /// - Returns: `[rows, hiddenSize of the decoder]`.
+  package func project(_ features: Rows) -> Rows {
+    let inner = Rows(count: features.count, width: weights.input.weight.rows)
+    compute.multiply(features, weights.input, into: inner)
+    compute.activate(inner, configuration.activation.kernel)
+    let rows = Rows(count: features.count, width: weights.output.weight.rows)
+    compute.multiply(inner, weights.output, into: rows)
+    return rows
+  }
+}

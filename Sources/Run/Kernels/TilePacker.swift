@@ -1,0 +1,119 @@
+import CKernels
+package import TensorCore
+
+/// A value that an encoding cannot hold: not finite, or too large for 16 bits.
+package struct UnpackableValue: Error, Equatable {
+  /// Row and column in the matrix that was to be packed.
+  package let row: Int
+  package let column: Int
+  package let value: Float
+
+  package init(row: Int, column: Int, value: Float) {
+    self.row = row
+    self.column = column
+    self.value = value
+  }
+}
+
+/// Encodes matrices into the tiles of `formats/encodings.md`, and decodes them.
+package enum TilePacker {
+  /// Encodes consecutive panels of a matrix.
+  ///
+  /// - Parameters:
+  ///   - rows: row-major values, whole rows; all but the last panel are complete.
+  ///   - out: exactly the bytes of these panels, as `TileLayout` counts them.
+  ///   - compute: shares the panels out to its threads, if given.
+  /// - Throws: `UnpackableValue`, the first in row order within its panel.
+  package static func pack(
+    _ rows: Span<Float>, columns: Int, encoding: Encoding, into out: inout MutableRawSpan,
+    on compute: Compute? = nil
+  ) throws(UnpackableValue) {
+    let rowCount = columns == 0 ? 0 : rows.count / columns
+    guard let layout = TileLayout(encoding, rows: rowCount, columns: columns) else {
+      preconditionFailure("\(rowCount) x \(columns) is no matrix")
+    }
+    precondition(
+      rows.count == rowCount * columns && out.byteCount == layout.byteCount,
+      "\(rows.count) values of \(columns) columns into \(out.byteCount) bytes")
+    let tileRows = encoding == .f32 ? 32 : encoding.tileRows
+    let panelBytes = encoding == .f32 ? 32 * columns * 4 : layout.panelBytes
+    let panels = (rowCount + tileRows - 1) / tileRows
+    var failures = [Int](repeating: -1, count: panels)
+    unsafe rows.withUnsafeBufferPointer { values in
+      unsafe out.withUnsafeMutableBytes { bytes in
+        unsafe failures.withUnsafeMutableBufferPointer { failures in
+          guard let values = values.baseAddress, let bytes = bytes.baseAddress,
+            let failures = failures.baseAddress
+          else { return }
+          let encodePanel = { (panel: Int) in
+            let first = panel * tileRows
+            unsafe failures[panel] = vtw_encode_panel(
+              encoding.code, values + first * columns, min(tileRows, rowCount - first), columns,
+              bytes + panel * panelBytes)
+          }
+          if let compute {
+            compute.parallel(panels, encodePanel)
+          } else {
+            for panel in 0..<panels { encodePanel(panel) }
+          }
+        }
+      }
+    }
+    if let panel = failures.firstIndex(where: { $0 >= 0 }) {
+      let index = panel * tileRows * columns + failures[panel]
+      throw UnpackableValue(row: index / columns, column: index % columns, value: rows[index])
+    }
+  }
+
+  /// A whole matrix as bytes.
+  package static func pack(
+    _ values: [Float], columns: Int, encoding: Encoding, on compute: Compute? = nil
+  ) throws(UnpackableValue) -> [UInt8] {
+    let rows = columns == 0 ? 0 : values.count / columns
+    guard let layout = TileLayout(encoding, rows: rows, columns: columns) else {
+      preconditionFailure("\(rows) x \(columns) is no matrix")
+    }
+    var bytes = [UInt8](repeating: 0, count: layout.byteCount)
+    var span = bytes.mutableSpan
+    var raw = unsafe span.mutableBytes
+    try pack(values.span, columns: columns, encoding: encoding, into: &raw, on: compute)
+    return bytes
+  }
+
+  /// Decodes rows of a tensor of any encoding, row-major: the portable truth.
+  package static func unpack(_ view: TensorView, rows: Range<Int>) -> [Float] {
+    precondition(
+      rows.lowerBound >= 0 && rows.upperBound <= view.rows, "rows \(rows) of \(view.rows)")
+    return unsafe Array(unsafeUninitializedCapacity: rows.count * view.columns) { out, filled in
+      if let base = out.baseAddress {
+        for row in rows {
+          unsafe vtw_decode_row(
+            view.encoding.code, view.address, view.columns, row,
+            base + (row - rows.lowerBound) * view.columns)
+        }
+      }
+      filled = rows.count * view.columns
+    }
+  }
+
+  /// Widens little-endian values of a checkpoint to f32.
+  ///
+  /// - Parameters:
+  ///   - bytes: f32, f16 or bf16 values at any alignment.
+  ///   - source: what they are; not a block encoding.
+  ///   - out: one float per value.
+  package static func widen(
+    _ bytes: RawSpan, from source: Encoding, into out: inout MutableSpan<Float>
+  ) {
+    let size = source == .f32 ? 4 : 2
+    precondition(
+      source != .q8 && bytes.byteCount == out.count * size,
+      "\(bytes.byteCount) bytes of \(source.name) into \(out.count) values")
+    unsafe bytes.withUnsafeBytes { bytes in
+      unsafe out.withUnsafeMutableBufferPointer { out in
+        guard let from = bytes.baseAddress, let to = out.baseAddress else { return }
+        unsafe vtw_widen(source.code, from, out.count, to)
+      }
+    }
+  }
+}

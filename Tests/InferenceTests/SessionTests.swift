@@ -1,0 +1,146 @@
+import Architecture
+import Inference
+import Kernels
+import Prompting
+import TensorCore
+import TestSupport
+import Testing
+
+@Suite struct SessionTests {
+  let model: Model
+  let visual: Rows
+  static let layerCount = TinyModel.configuration.text.layerCount
+
+  init() throws {
+    model = try Model(TinyModel.configuration, try TinyModel.tensors(), Compute(threads: 1))
+    visual = Rows(count: 9, width: TinyModel.configuration.text.hiddenSize)
+    visual.fill(from: randomFloats(9 * 24, seed: 5))
+  }
+
+  /// Text, an image of nine rows, text.
+  static let input: ModelInput = {
+    let ids: [Int32] = [1, 7, 9] + Array(repeating: 60, count: 9) + [11, 13, 17, 19]
+    let classes: [TokenClass] =
+      [.system, .system, .system] + Array(repeating: .visual, count: 9)
+      + [.user, .user, .user, .user]
+    return ModelInput(ids: ids, classes: classes, imageCount: 1, imageRanges: [3..<12])
+  }()
+
+  private func logits(_ profile: ScheduleProfile, steps: [Int32] = [], chunked: Bool = false) throws
+    -> [Float]
+  {
+    let session = Session(model, profile: profile, precision: .f32)
+    var result: Rows
+    if chunked {
+      // The prompt in two turns: the second begins inside the image.
+      let input = Self.input
+      _ = try session.prefill(
+        ModelInput(
+          ids: Array(input.ids[..<7]), classes: Array(input.classes[..<7]), imageCount: 1,
+          imageRanges: [3..<7]), visual: visual[0..<4])
+      result = try session.prefill(
+        ModelInput(
+          ids: Array(input.ids[7...]), classes: Array(input.classes[7...]), imageCount: 1,
+          imageRanges: [0..<5]), visual: visual[4..<9])
+    } else {
+      result = try session.prefill(Self.input, visual: visual)
+    }
+    for token in steps { result = session.step(token) }
+    return result.copy()
+  }
+
+  private func withdrawing(at k: Int) -> ScheduleProfile {
+    ScheduleProfile(withdrawingAt: k, of: Self.layerCount)
+  }
+
+  @Test func withdrawalAtLastLayerEqualsFullModel() throws {
+    let full = ScheduleProfile(
+      name: "one segment",
+      segments: [ScheduleSegment(layers: 0..<Self.layerCount, classes: .all)])
+    #expect(try logits(withdrawing(at: Self.layerCount), steps: [3]) == logits(full, steps: [3]))
+  }
+
+  @Test func everyWithdrawalLayerGivesItsOwnAnswer() throws {
+    let all = try (0...Self.layerCount).map { try logits(withdrawing(at: $0), steps: [3, 4]) }
+    for (index, one) in all.enumerated() {
+      for other in all[..<index] { #expect(one != other) }
+    }
+  }
+
+  @Test(arguments: 0...layerCount)
+  func chunksGiveTheSameLogits(k: Int) throws {
+    let whole = try logits(withdrawing(at: k), steps: [3, 4])
+    let parts = try logits(withdrawing(at: k), steps: [3, 4], chunked: true)
+    expectClose(parts, whole, relative: 1e-5)
+  }
+
+  @Test(arguments: 0...layerCount)
+  func frozenForNoLayerEqualsWithdrawal(k: Int) throws {
+    let frozenNowhere = ScheduleProfile(
+      name: "a = b = K",
+      segments: [
+        ScheduleSegment(layers: 0..<k, classes: .all),
+        ScheduleSegment(layers: k..<k, classes: .all, frozen: .visual),
+        ScheduleSegment(layers: k..<Self.layerCount, classes: .text),
+      ])
+    #expect(try logits(frozenNowhere, steps: [3]) == logits(withdrawing(at: k), steps: [3]))
+  }
+
+  /// A frozen row still gives keys and values, so freezing differs from withdrawing and from
+  /// running in full; in the last layer visual rows give nothing but keys and values anyway.
+  @Test func freezingTheLastLayerChangesNothing() throws {
+    let last = Self.layerCount - 1
+    let frozen = ScheduleProfile(
+      name: "freeze",
+      segments: [
+        ScheduleSegment(layers: 0..<last, classes: .all),
+        ScheduleSegment(layers: last..<last + 1, classes: .all, frozen: .visual),
+      ])
+    expectClose(
+      try logits(frozen, steps: [3]), try logits(withdrawing(at: Self.layerCount), steps: [3]),
+      relative: 1e-5)
+    let early = ScheduleProfile(
+      name: "freeze",
+      segments: [
+        ScheduleSegment(layers: 0..<1, classes: .all),
+        ScheduleSegment(layers: 1..<Self.layerCount, classes: .all, frozen: .visual),
+      ])
+    #expect(try logits(early) != logits(withdrawing(at: Self.layerCount)))
+    #expect(try logits(early) != logits(withdrawing(at: 1)))
+  }
+
+  @Test func cacheHoldsTextRowsOnlyAfterTheWithdrawal() throws {
+    let session = Session(model, profile: withdrawing(at: 2), precision: .f32)
+    _ = try session.prefill(Self.input, visual: visual)
+    _ = session.step(3)
+    let bytes = session.keyValueBytes
+    let perRow = 2 * TinyModel.configuration.text.keyValueWidth * 4
+    #expect(bytes.visual == 2 * 9 * perRow)
+    #expect(bytes.text == 5 * 8 * perRow)
+    #expect(session.position == 17)
+  }
+
+  @Test func aPromptThatDoesNotFitIsRefusedAndChangesNothing() throws {
+    let session = Session(model, profile: withdrawing(at: 2), precision: .f32)
+    let many = ModelInput(
+      ids: Array(repeating: 4, count: 129), classes: Array(repeating: .user, count: 129),
+      imageCount: 0, imageRanges: [])
+    #expect(throws: InputError.self) { _ = try session.prefill(many, visual: nil) }
+    #expect(session.position == 0)
+    #expect(throws: InputError.self) {
+      let none = ModelInput(ids: [], classes: [], imageCount: 0, imageRanges: [])
+      _ = try session.prefill(none, visual: nil)
+    }
+  }
+
+  @Test(arguments: [2, 8])
+  func threadsDoNotChangeABit(count: Int) throws {
+    let other = try Model(
+      TinyModel.configuration, try TinyModel.tensors(), Compute(threads: count))
+    let session = Session(other, profile: withdrawing(at: 3), precision: .f16)
+    let reference = Session(model, profile: withdrawing(at: 3), precision: .f16)
+    let found = try session.prefill(Self.input, visual: visual).copy()
+    #expect(try reference.prefill(Self.input, visual: visual).copy() == found)
+    #expect(reference.step(5).copy() == session.step(5).copy())
+  }
+}
