@@ -58,6 +58,29 @@ import Testing
       ])
   }
 
+  @Test func readsTokenizersAndTemplatesOfTheirOwn() throws {
+    let hub = try Checkpoint(at: fixturePath("spellings/a"))
+    #expect(hub.tokenizer.pieces[352].bytes == Array("<image>".utf8))
+    #expect(hub.template.imagePlaceholder == "<image>")
+    let original = try Checkpoint(
+      at: fixturePath("spellings/e"), visionTower: fixturePath("spellings/e/vision-tower"))
+    #expect(original.tokenizer.pieces.count == 353)
+    #expect(original.tokenizer.pieces[352].bytes == Array("<image>".utf8))
+    #expect(original.configuration.imageTokenID == 352)
+    #expect(original.configuration.endOfTextIDs == [2])
+  }
+
+  @Test(arguments: [
+    "attention-bias", "byte-level", "gqa", "mha-tied", "mqa", "one-layer", "rope-linear",
+    "rope-llama3", "sharded",
+  ])
+  func opensEveryModelStrictly(_ name: String) throws {
+    let checkpoint = try Checkpoint(at: fixturePath("models/\(name)"), isStrict: true)
+    let imageID = try #require(checkpoint.configuration.imageTokenID)
+    let piece = checkpoint.tokenizer.pieces[imageID].bytes
+    #expect(String(decoding: piece, as: UTF8.self) == checkpoint.template.imagePlaceholder)
+  }
+
   @Test func asksForTheTowerOfTheOriginalSpelling() throws {
     let problem = """
       'mm_vision_tower' is vision-tower, a model of its own: give the folder that holds it \

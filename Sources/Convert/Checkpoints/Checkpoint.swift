@@ -36,7 +36,8 @@ package struct Checkpoint: Sendable {
   ///   - isStrict: whether tensors without a place are refused.
   package init(
     at path: String, visionTower: String? = nil, templateName: String? = nil,
-    isStrict: Bool = false, readTokenizer: TokenizerReading
+    isStrict: Bool = false,
+    readTokenizer: TokenizerReading = TokenizerFiles.read(folder:templateName:)
   ) throws(InputError) {
     let weights = try WeightFiles(at: path)
     let settings = try HuggingFaceConfiguration(folder: weights.folder, visionTower: visionTower)
@@ -182,7 +183,8 @@ extension TokenizerModel {
       let bytes = Array(placeholder.utf8)
       let shown = "'\(printable(placeholder, limit: 40))'"
       if let found = pieces.firstIndex(where: { $0.bytes == bytes }) {
-        // The original code's placeholder is no token; a tokenizer that has one says where it is.
+        // An id behind the vocabulary means that the placeholder is no token of the embedding, as
+        // in the original code; a tokenizer that has it all the same says where it is.
         if imageID == model.text.vocabularySize {
           model.imageTokenID = found
         } else if found != imageID {
