@@ -165,10 +165,11 @@ import Testing
     ) { try Checkpoint(testing: path, imageID: 9) }
     #expect(
       throws: InputError(
-        path, """
-          the tokenizer has no '<image>', and its 11 pieces do not end before id 10, where the \
-          configuration has it
-          """)
+        path,
+        """
+        the tokenizer has no '<image>', and its 11 pieces do not end before id 10, where the \
+        configuration has it
+        """)
     ) { try Checkpoint(testing: path, imageID: nil) }
     let added = try Checkpoint(testing: path, pieces: 10, imageID: nil)
     #expect(added.tokenizer.pieces.count == 11)

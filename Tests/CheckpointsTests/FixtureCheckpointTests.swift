@@ -40,7 +40,8 @@ import Testing
       let other = try #require(found.tensors[key], "\(key)")
       if key.role == .embedding || key.role == .head {
         // It has no rows for `<image>` and padding.
-        let isPrefix = tensor.values().prefix(352 * tensor.columnCount).elementsEqual(other.values())
+        let isPrefix = tensor.values().prefix(352 * tensor.columnCount).elementsEqual(
+          other.values())
         #expect(isPrefix, "\(key)")
       } else {
         #expect(other.hasSameContent(as: tensor), "\(key)")
@@ -55,6 +56,29 @@ import Testing
         "config.json", "config.json", "preprocessor_config.json", "model.safetensors",
         "model.safetensors",
       ])
+  }
+
+  @Test func readsTokenizersAndTemplatesOfTheirOwn() throws {
+    let hub = try Checkpoint(at: fixturePath("spellings/a"))
+    #expect(hub.tokenizer.pieces[352].bytes == Array("<image>".utf8))
+    #expect(hub.template.imagePlaceholder == "<image>")
+    let original = try Checkpoint(
+      at: fixturePath("spellings/e"), visionTower: fixturePath("spellings/e/vision-tower"))
+    #expect(original.tokenizer.pieces.count == 353)
+    #expect(original.tokenizer.pieces[352].bytes == Array("<image>".utf8))
+    #expect(original.configuration.imageTokenID == 352)
+    #expect(original.configuration.endOfTextIDs == [2])
+  }
+
+  @Test(arguments: [
+    "attention-bias", "byte-level", "gqa", "mha-tied", "mqa", "one-layer", "rope-linear",
+    "rope-llama3", "sharded",
+  ])
+  func opensEveryModelStrictly(_ name: String) throws {
+    let checkpoint = try Checkpoint(at: fixturePath("models/\(name)"), isStrict: true)
+    let imageID = try #require(checkpoint.configuration.imageTokenID)
+    let piece = checkpoint.tokenizer.pieces[imageID].bytes
+    #expect(String(decoding: piece, as: UTF8.self) == checkpoint.template.imagePlaceholder)
   }
 
   @Test func asksForTheTowerOfTheOriginalSpelling() throws {

@@ -175,99 +175,180 @@ import Testing
     #expect(try read("_name_or_path", "").model.name == "tiny")
   }
 
-  @Test(arguments: [
-    ("model_type", "qwen2_vl", """
-      'model_type' is 'qwen2_vl', LlavaForConditionalGeneration, which is not supported; \
-      supported are llava, llava_llama, llama, mistral, qwen2
-      """),
-    ("model_type", .null, """
-      'model_type' is missing, LlavaForConditionalGeneration, which is not supported; \
-      supported are llava, llava_llama, llama, mistral, qwen2
-      """),
-    ("quantization_config", ["quant_method": "awq"],
-      "'quantization_config' names awq; unquantized weights are needed"),
-    ("text_config", [], "'text_config' is an array; an object is expected"),
-    ("text_config.model_type", "gemma",
-      "'text_config.model_type' is 'gemma', which is not supported (llama, mistral, qwen2 are)"),
-    ("text_config.hidden_size", 0, "'text_config.hidden_size' is 0; 1...16777216 is expected"),
-    ("text_config.hidden_size", 8.0,
-      "'text_config.hidden_size' is a number; an integer is expected"),
-    ("text_config.hidden_size", 9,
-      "'text_config.hidden_size' is 9, not a multiple of the 2 heads"),
-    ("text_config.hidden_size", 4098,
-      "'text_config.head_dim' is 2049; rotary positions need an even size of at most 1024"),
-    ("text_config.head_dim", 3,
-      "'text_config.head_dim' is 3; rotary positions need an even size of at most 1024"),
-    ("text_config.head_dim", 1026, "'text_config.head_dim' is 1026; 1...1024 is expected"),
-    ("text_config.num_attention_heads", 1025,
-      "'text_config.num_attention_heads' is 1025; 1...1024 is expected"),
-    ("text_config.num_key_value_heads", 3,
-      "'text_config.num_key_value_heads' is 3, which does not divide 2 heads"),
-    ("text_config.num_hidden_layers", 1025,
-      "'text_config.num_hidden_layers' is 1025; 1...1024 is expected"),
-    ("text_config.vocab_size", 2097153,
-      "'text_config.vocab_size' is 2097153; 1...2097152 is expected"),
-    ("text_config.max_position_embeddings", 1048577,
-      "'text_config.max_position_embeddings' is 1048577; 1...1048576 is expected"),
-    ("text_config.rms_norm_eps", 0, "'text_config.rms_norm_eps' is 0.0; a number above 0.0 is expected"),
-    ("text_config.rms_norm_eps", 1e39,
-      "'text_config.rms_norm_eps' is 1e+39; a number above 0.0 is expected"),
-    ("text_config.rms_norm_eps", 1e-60,
-      "'text_config.rms_norm_eps' is 1e-60; a number above 0.0 is expected"),
-    ("text_config.rms_norm_eps", "x", "'text_config.rms_norm_eps' is a string; a number is expected"),
-    ("text_config.hidden_act", "relu", """
-      'text_config.hidden_act' is 'relu', which is not supported (silu, swish, gelu, \
-      gelu_pytorch_tanh, gelu_new, gelu_fast, quick_gelu are)
-      """),
-    ("text_config.attention_bias", 1,
-      "'text_config.attention_bias' is an integer; true or false is expected"),
-    ("text_config.rope_theta", -1,
-      "'text_config.rope_theta' is -1.0; a number above 0.0 is expected"),
-    ("text_config.rope_scaling", ["type": "yarn", "factor": 2], """
-      'text_config.rope_scaling.type' is 'yarn', which is not supported (default, linear, llama3 \
-      are)
-      """),
-    ("text_config.rope_scaling", ["rope_type": "linear"],
-      "'text_config.rope_scaling.factor' is missing"),
-    ("text_config.rope_scaling", [
-      "rope_type": "llama3", "factor": 2, "low_freq_factor": 4, "high_freq_factor": 4,
-    ], "'text_config.rope_scaling.high_freq_factor' is 4.0, not above low_freq_factor 4.0"),
-    ("text_config.rope_parameters", ["full_attention": ["rope_theta": 1]],
-      "'text_config.rope_parameters' differs between layers, which is not supported"),
-    ("text_config.partial_rotary_factor", 0.5,
-      "'text_config.partial_rotary_factor' is 0.5; only whole heads are supported"),
-    ("vision_config.model_type", "siglip_vision_model", """
-      'vision_config.model_type' is 'siglip_vision_model', which is not supported \
-      (clip_vision_model are)
-      """),
-    ("vision_config.hidden_size", 5, """
-      'vision_config.hidden_size' is 5; a multiple of the 2 heads with at most 1024 each is \
-      expected
-      """),
-    ("vision_config.num_channels", 1, "'vision_config.num_channels' is 1; only 3 are supported"),
-    ("vision_config.patch_size", 0, "'vision_config.patch_size' is 0; 1...65536 is expected"),
-    ("vision_config.patch_size", 8,
-      "'vision_config.patch_size' is 8, larger than the image of 7 pixels"),
-    ("vision_config.image_size", [7, 14],
-      "'vision_config.image_size' is not square, which is not supported"),
-    ("vision_config.image_size", 65536,
-      "has 477204026 patches; at most 16777216 are supported"),
-    ("vision_feature_layer", -4, """
-      'vision_config.num_hidden_layers' is 2, so there is no vision feature layer -4
-      """),
-    ("vision_feature_layer", 3, """
-      'vision_config.num_hidden_layers' is 2, so there is no vision feature layer 3
-      """),
-    ("vision_feature_layer", [], "'vision_feature_layer' has 0 layers; 1...64 are expected"),
-    ("vision_feature_layer", "last",
-      "'vision_feature_layer' is a string; an integer is expected"),
-    ("vision_feature_select_strategy", "cls", """
-      'vision_feature_select_strategy' is 'cls', which is not supported (default, full are)
-      """),
-    ("image_token_index", 13, "'image_token_index' is 13; 0...12 is expected"),
-    ("image_token_index", .null, "'image_token_index' is missing"),
-    ("image_token_id", 9, "'image_token_id' is 9, but 'image_token_index' is 10"),
-  ] as [(String, JSONValue, String)])
+  @Test(
+    arguments: [
+      (
+        "model_type", "qwen2_vl",
+        """
+        'model_type' is 'qwen2_vl', LlavaForConditionalGeneration, which is not supported; \
+        supported are llava, llava_llama, llama, mistral, qwen2
+        """
+      ),
+      (
+        "model_type", .null,
+        """
+        'model_type' is missing, LlavaForConditionalGeneration, which is not supported; \
+        supported are llava, llava_llama, llama, mistral, qwen2
+        """
+      ),
+      (
+        "quantization_config", ["quant_method": "awq"],
+        "'quantization_config' names awq; unquantized weights are needed"
+      ),
+      ("text_config", [], "'text_config' is an array; an object is expected"),
+      (
+        "text_config.model_type", "gemma",
+        "'text_config.model_type' is 'gemma', which is not supported (llama, mistral, qwen2 are)"
+      ),
+      ("text_config.hidden_size", 0, "'text_config.hidden_size' is 0; 1...16777216 is expected"),
+      (
+        "text_config.hidden_size", 8.0,
+        "'text_config.hidden_size' is a number; an integer is expected"
+      ),
+      (
+        "text_config.hidden_size", 9,
+        "'text_config.hidden_size' is 9, not a multiple of the 2 heads"
+      ),
+      (
+        "text_config.hidden_size", 4098,
+        "'text_config.head_dim' is 2049; rotary positions need an even size of at most 1024"
+      ),
+      (
+        "text_config.head_dim", 3,
+        "'text_config.head_dim' is 3; rotary positions need an even size of at most 1024"
+      ),
+      ("text_config.head_dim", 1026, "'text_config.head_dim' is 1026; 1...1024 is expected"),
+      (
+        "text_config.num_attention_heads", 1025,
+        "'text_config.num_attention_heads' is 1025; 1...1024 is expected"
+      ),
+      (
+        "text_config.num_key_value_heads", 3,
+        "'text_config.num_key_value_heads' is 3, which does not divide 2 heads"
+      ),
+      (
+        "text_config.num_hidden_layers", 1025,
+        "'text_config.num_hidden_layers' is 1025; 1...1024 is expected"
+      ),
+      (
+        "text_config.vocab_size", 2097153,
+        "'text_config.vocab_size' is 2097153; 1...2097152 is expected"
+      ),
+      (
+        "text_config.max_position_embeddings", 1048577,
+        "'text_config.max_position_embeddings' is 1048577; 1...1048576 is expected"
+      ),
+      (
+        "text_config.rms_norm_eps", 0,
+        "'text_config.rms_norm_eps' is 0.0; a number above 0.0 is expected"
+      ),
+      (
+        "text_config.rms_norm_eps", 1e39,
+        "'text_config.rms_norm_eps' is 1e+39; a number above 0.0 is expected"
+      ),
+      (
+        "text_config.rms_norm_eps", 1e-60,
+        "'text_config.rms_norm_eps' is 1e-60; a number above 0.0 is expected"
+      ),
+      (
+        "text_config.rms_norm_eps", "x",
+        "'text_config.rms_norm_eps' is a string; a number is expected"
+      ),
+      (
+        "text_config.hidden_act", "relu",
+        """
+        'text_config.hidden_act' is 'relu', which is not supported (silu, swish, gelu, \
+        gelu_pytorch_tanh, gelu_new, gelu_fast, quick_gelu are)
+        """
+      ),
+      (
+        "text_config.attention_bias", 1,
+        "'text_config.attention_bias' is an integer; true or false is expected"
+      ),
+      (
+        "text_config.rope_theta", -1,
+        "'text_config.rope_theta' is -1.0; a number above 0.0 is expected"
+      ),
+      (
+        "text_config.rope_scaling", ["type": "yarn", "factor": 2],
+        """
+        'text_config.rope_scaling.type' is 'yarn', which is not supported (default, linear, llama3 \
+        are)
+        """
+      ),
+      (
+        "text_config.rope_scaling", ["rope_type": "linear"],
+        "'text_config.rope_scaling.factor' is missing"
+      ),
+      (
+        "text_config.rope_scaling",
+        [
+          "rope_type": "llama3", "factor": 2, "low_freq_factor": 4, "high_freq_factor": 4,
+        ], "'text_config.rope_scaling.high_freq_factor' is 4.0, not above low_freq_factor 4.0"
+      ),
+      (
+        "text_config.rope_parameters", ["full_attention": ["rope_theta": 1]],
+        "'text_config.rope_parameters' differs between layers, which is not supported"
+      ),
+      (
+        "text_config.partial_rotary_factor", 0.5,
+        "'text_config.partial_rotary_factor' is 0.5; only whole heads are supported"
+      ),
+      (
+        "vision_config.model_type", "siglip_vision_model",
+        """
+        'vision_config.model_type' is 'siglip_vision_model', which is not supported \
+        (clip_vision_model are)
+        """
+      ),
+      (
+        "vision_config.hidden_size", 5,
+        """
+        'vision_config.hidden_size' is 5; a multiple of the 2 heads with at most 1024 each is \
+        expected
+        """
+      ),
+      ("vision_config.num_channels", 1, "'vision_config.num_channels' is 1; only 3 are supported"),
+      ("vision_config.patch_size", 0, "'vision_config.patch_size' is 0; 1...65536 is expected"),
+      (
+        "vision_config.patch_size", 8,
+        "'vision_config.patch_size' is 8, larger than the image of 7 pixels"
+      ),
+      (
+        "vision_config.image_size", [7, 14],
+        "'vision_config.image_size' is not square, which is not supported"
+      ),
+      (
+        "vision_config.image_size", 65536,
+        "has 477204026 patches; at most 16777216 are supported"
+      ),
+      (
+        "vision_feature_layer", -4,
+        """
+        'vision_config.num_hidden_layers' is 2, so there is no vision feature layer -4
+        """
+      ),
+      (
+        "vision_feature_layer", 3,
+        """
+        'vision_config.num_hidden_layers' is 2, so there is no vision feature layer 3
+        """
+      ),
+      ("vision_feature_layer", [], "'vision_feature_layer' has 0 layers; 1...64 are expected"),
+      (
+        "vision_feature_layer", "last",
+        "'vision_feature_layer' is a string; an integer is expected"
+      ),
+      (
+        "vision_feature_select_strategy", "cls",
+        """
+        'vision_feature_select_strategy' is 'cls', which is not supported (default, full are)
+        """
+      ),
+      ("image_token_index", 13, "'image_token_index' is 13; 0...12 is expected"),
+      ("image_token_index", .null, "'image_token_index' is missing"),
+      ("image_token_id", 9, "'image_token_id' is 9, but 'image_token_index' is 10"),
+    ] as [(String, JSONValue, String)])
   func refuses(_ path: String, _ value: JSONValue, _ problem: String) {
     #expect(throws: InputError(folder.path("tiny/config.json"), problem)) {
       try read(path, value)
@@ -278,9 +359,12 @@ import Testing
     let path = folder.path("tiny/config.json")
     for (text, problem) in [
       ("[]", "is an array; an object is expected"),
-      ("{\"a\":1,\"a\":2}", """
+      (
+        "{\"a\":1,\"a\":2}",
+        """
         not valid JSON at byte 13: an object has two members of the same key
-        """),
+        """
+      ),
       ("", "not valid JSON at byte 0: the document ends too early"),
     ] {
       try folder.write(text, to: "tiny/config.json")
@@ -350,25 +434,41 @@ import Testing
     #expect(cropped.imageSteps?.resize == .shortestEdge(size: 7))
   }
 
-  @Test(arguments: [
-    ("mm_projector_type", "linear", """
-      'mm_projector_type' is 'linear', which is not supported (mlp2x_gelu are)
-      """),
-    ("mm_projector_type", .null, """
-      'mm_projector_type' is missing: only mlp2x_gelu is supported, which LLaVA-1.5 has
-      """),
-    ("mm_patch_merge_type", "spatial_unpad", """
-      'mm_patch_merge_type' is 'spatial_unpad', which is not supported (flat are)
-      """),
-    ("image_aspect_ratio", "anyres", """
-      'image_aspect_ratio' is 'anyres', which is not supported (square, pad are)
-      """),
-    ("mm_use_im_start_end", true, "'mm_use_im_start_end' is true, which is not supported"),
-    ("mm_vision_select_feature", "cls", """
-      'mm_vision_select_feature' is 'cls', which is not supported (patch, cls_patch are)
-      """),
-    ("mm_hidden_size", 8, "'mm_hidden_size' is 8; the vision tower gives 4"),
-  ] as [(String, JSONValue, String)])
+  @Test(
+    arguments: [
+      (
+        "mm_projector_type", "linear",
+        """
+        'mm_projector_type' is 'linear', which is not supported (mlp2x_gelu are)
+        """
+      ),
+      (
+        "mm_projector_type", .null,
+        """
+        'mm_projector_type' is missing: only mlp2x_gelu is supported, which LLaVA-1.5 has
+        """
+      ),
+      (
+        "mm_patch_merge_type", "spatial_unpad",
+        """
+        'mm_patch_merge_type' is 'spatial_unpad', which is not supported (flat are)
+        """
+      ),
+      (
+        "image_aspect_ratio", "anyres",
+        """
+        'image_aspect_ratio' is 'anyres', which is not supported (square, pad are)
+        """
+      ),
+      ("mm_use_im_start_end", true, "'mm_use_im_start_end' is true, which is not supported"),
+      (
+        "mm_vision_select_feature", "cls",
+        """
+        'mm_vision_select_feature' is 'cls', which is not supported (patch, cls_patch are)
+        """
+      ),
+      ("mm_hidden_size", 8, "'mm_hidden_size' is 8; the vision tower gives 4"),
+    ] as [(String, JSONValue, String)])
   func refuses(_ key: String, _ value: JSONValue, _ problem: String) {
     #expect(throws: InputError(folder.path("model/config.json"), problem)) {
       try read(Self.config.setting(key, value))

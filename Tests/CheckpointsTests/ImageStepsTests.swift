@@ -83,31 +83,43 @@ import Testing
     ) { try read(nil) }
   }
 
-  @Test(arguments: [
-    (["image_processor_type": "SiglipImageProcessor"], """
-      'image_processor_type' is 'SiglipImageProcessor', which is not supported \
-      (CLIPImageProcessor, CLIPImageProcessorFast, CLIPImageProcessorPil, CLIPFeatureExtractor, \
-      LlavaImageProcessor, LlavaImageProcessorFast, LlavaImageProcessorPil are)
-      """),
-    ([:], "images end up 224 pixels wide; the vision tower takes 7"),
-    (["size": 6, "crop_size": 7], "'crop_size' is 7, more than the resized side of 6"),
-    (["size": ["longest_edge": 7], "crop_size": 7], "'size.longest_edge' is not supported"),
-    (["size": ["height": 7]], "'size' has no 'height' and 'width'"),
-    (["size": ["height": 7, "width": 8]], "'size' is 7 x 8; only squares are supported"),
-    (["size": 0], "'size' is 0; 1...65536 is expected"),
-    (["size": 7, "do_center_crop": false],
-      "'do_center_crop' is false, so images would not end up square"),
-    (["do_resize": false, "do_pad": true], "'do_resize' is false, but images are padded"),
-    (["size": 7, "do_pad": true, "image_mean": 2],
-      "'image_mean' is outside 0...1, but images are padded with it"),
-    (["image_mean": [1, 2]], "'image_mean' has 2 numbers; 3 are expected"),
-    (["image_mean": 1e40], "'image_mean' is 1e+40; a number within f32 is expected"),
-    (["image_std": [1, 0, 1]], "'image_std' is 0.0; a number above 0.0 is expected"),
-    (["size": 7, "crop_size": 7, "rescale_factor": 0],
-      "'rescale_factor' is 0.0; a number above 0.0 is expected"),
-    (["size": 7, "crop_size": 7, "resample": 4],
-      "'resample' is 4 (box or Hamming), which is not supported"),
-  ] as [(JSONValue, String)])
+  @Test(
+    arguments: [
+      (
+        ["image_processor_type": "SiglipImageProcessor"],
+        """
+        'image_processor_type' is 'SiglipImageProcessor', which is not supported \
+        (CLIPImageProcessor, CLIPImageProcessorFast, CLIPImageProcessorPil, CLIPFeatureExtractor, \
+        LlavaImageProcessor, LlavaImageProcessorFast, LlavaImageProcessorPil are)
+        """
+      ),
+      ([:], "images end up 224 pixels wide; the vision tower takes 7"),
+      (["size": 6, "crop_size": 7], "'crop_size' is 7, more than the resized side of 6"),
+      (["size": ["longest_edge": 7], "crop_size": 7], "'size.longest_edge' is not supported"),
+      (["size": ["height": 7]], "'size' has no 'height' and 'width'"),
+      (["size": ["height": 7, "width": 8]], "'size' is 7 x 8; only squares are supported"),
+      (["size": 0], "'size' is 0; 1...65536 is expected"),
+      (
+        ["size": 7, "do_center_crop": false],
+        "'do_center_crop' is false, so images would not end up square"
+      ),
+      (["do_resize": false, "do_pad": true], "'do_resize' is false, but images are padded"),
+      (
+        ["size": 7, "do_pad": true, "image_mean": 2],
+        "'image_mean' is outside 0...1, but images are padded with it"
+      ),
+      (["image_mean": [1, 2]], "'image_mean' has 2 numbers; 3 are expected"),
+      (["image_mean": 1e40], "'image_mean' is 1e+40; a number within f32 is expected"),
+      (["image_std": [1, 0, 1]], "'image_std' is 0.0; a number above 0.0 is expected"),
+      (
+        ["size": 7, "crop_size": 7, "rescale_factor": 0],
+        "'rescale_factor' is 0.0; a number above 0.0 is expected"
+      ),
+      (
+        ["size": 7, "crop_size": 7, "resample": 4],
+        "'resample' is 4 (box or Hamming), which is not supported"
+      ),
+    ] as [(JSONValue, String)])
   func refuses(_ processor: JSONValue, _ problem: String) {
     #expect(throws: InputError(folder.path("tiny/preprocessor_config.json"), problem)) {
       try read(processor)

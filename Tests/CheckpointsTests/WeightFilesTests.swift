@@ -92,16 +92,17 @@ import Testing
     #expect(throws: InputError(path, "'weight_map' is missing")) { try WeightFiles(at: path) }
   }
 
-  @Test(arguments: [
-    ("pytorch_model.bin", [0x50, 0x4B, 3, 4, 0]), ("model.pth", [0x80, 2, 0x7D]),
-    ("model.safetensors", [0x50, 0x4B, 3, 4, 0]), ("weights", [0x80, 4, 0x95]),
-    ("consolidated.00.pth", [1]),
-  ] as [(String, [UInt8])])
+  @Test(
+    arguments: [
+      ("pytorch_model.bin", [0x50, 0x4B, 3, 4, 0]), ("model.pth", [0x80, 2, 0x7D]),
+      ("model.safetensors", [0x50, 0x4B, 3, 4, 0]), ("weights", [0x80, 4, 0x95]),
+      ("consolidated.00.pth", [1]),
+    ] as [(String, [UInt8])])
   func refusesPickles(_ name: String, _ bytes: [UInt8]) throws {
     let path = try folder.write(bytes, to: name)
     let problem = """
-      is a PyTorch pickle, which may run code when read; load it in Python with transformers and \
-      save it by save_pretrained(FOLDER, safe_serialization=True)
+      is a PyTorch pickle, which may run code when read; convert it in Python: \
+      safetensors.torch.save_file(torch.load(FILE, weights_only=True), "model.safetensors")
       """
     #expect(throws: InputError(path, problem)) { try WeightFiles(at: path) }
     if name.hasSuffix(".bin") || name.hasSuffix(".pth") {

@@ -3,27 +3,33 @@ import Checkpoints
 import Testing
 
 @Suite struct WeightNamesTests {
-  private static let prefixes: [(decoder: String, head: String, projector: String, tower: String)] = [
-    (
-      "language_model.model.", "language_model.lm_head.", "multi_modal_projector.linear_",
-      "vision_tower.vision_model."
-    ),
-    (
-      "model.language_model.", "lm_head.", "model.multi_modal_projector.linear_",
-      "model.vision_tower.vision_model."
-    ),
-    (
-      "language_model.model.", "language_model.lm_head.", "multi_modal_projector.linear_",
-      "vision_tower."
-    ),
-    ("model.language_model.", "lm_head.", "model.multi_modal_projector.linear_", "model.vision_tower."),
-    ("model.", "lm_head.", "model.mm_projector.", "vision_model."),
-    ("model.", "lm_head.", "model.mm_projector.", "model.vision_tower.vision_tower.vision_model."),
-    (
-      "model.language_model.model.", "language_model.lm_head.",
-      "model.multi_modal_projector.linear_", "model.vision_tower.vision_model."
-    ),
-  ]
+  private static let prefixes: [(decoder: String, head: String, projector: String, tower: String)] =
+    [
+      (
+        "language_model.model.", "language_model.lm_head.", "multi_modal_projector.linear_",
+        "vision_tower.vision_model."
+      ),
+      (
+        "model.language_model.", "lm_head.", "model.multi_modal_projector.linear_",
+        "model.vision_tower.vision_model."
+      ),
+      (
+        "language_model.model.", "language_model.lm_head.", "multi_modal_projector.linear_",
+        "vision_tower."
+      ),
+      (
+        "model.language_model.", "lm_head.", "model.multi_modal_projector.linear_",
+        "model.vision_tower."
+      ),
+      ("model.", "lm_head.", "model.mm_projector.", "vision_model."),
+      (
+        "model.", "lm_head.", "model.mm_projector.", "model.vision_tower.vision_tower.vision_model."
+      ),
+      (
+        "model.language_model.model.", "language_model.lm_head.",
+        "model.multi_modal_projector.linear_", "model.vision_tower.vision_model."
+      ),
+    ]
 
   @Test func knowsEverySpelling() {
     for (decoder, head, projector, tower) in Self.prefixes {
@@ -41,7 +47,10 @@ import Testing
         (tower + "embeddings.class_embedding", TensorKey(.classEmbedding)),
         (tower + "embeddings.patch_embedding.weight", TensorKey(.patchEmbedding)),
         (tower + "pre_layrnorm.bias", TensorKey(.preNormBias)),
-        (tower + "encoder.layers.22.self_attn.out_proj.weight", TensorKey(.visionAttentionOutput, layer: 22)),
+        (
+          tower + "encoder.layers.22.self_attn.out_proj.weight",
+          TensorKey(.visionAttentionOutput, layer: 22)
+        ),
         (tower + "encoder.layers.0.mlp.fc1.bias", TensorKey(.visionUpBias, layer: 0)),
       ]
       for (name, key) in expected {

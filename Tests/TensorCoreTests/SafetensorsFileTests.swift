@@ -76,13 +76,19 @@ import Testing
   }
 
   @Test(arguments: [
-    (UInt64(100_000_001), """
+    (
+      UInt64(100_000_001),
+      """
       header size is 100000001, more than the limit of 100000000: this is not a safetensors file
-      """),
-    (.max, """
+      """
+    ),
+    (
+      .max,
+      """
       header size is 18446744073709551615, more than the limit of 100000000: \
       this is not a safetensors file
-      """),
+      """
+    ),
     (3, "header size is 3, but only 2 bytes follow: the file is cut off or damaged"),
     (1, "header is not valid JSON at byte 9: a key in quotes expected"),
     (0, "header is not valid JSON at byte 8: the document ends too early"),

@@ -7,7 +7,8 @@ import Testing
     var writer = SafetensorsWriter(metadata: ["k": "12", "prompt": "a \"b\"\n"])
     writer.add("classes", shape: [3], bytes: [0, 1, 3])
     writer.add("ids", shape: [2, 2], integers: [1, -2, .max, .min])
-    writer.add("hidden.00", shape: [2, 3], floats: [1, -2, .infinity, 0.5, -0.0, .leastNonzeroMagnitude])
+    writer.add(
+      "hidden.00", shape: [2, 3], floats: [1, -2, .infinity, 0.5, -0.0, .leastNonzeroMagnitude])
     writer.add("none", shape: [0, 4], floats: [])
     writer.add("scalar", shape: [], floats: [7])
     return writer
@@ -21,7 +22,8 @@ import Testing
     let file = try SafetensorsFile(mapping: path)
     #expect(file.metadata == ["k": "12", "prompt": "a \"b\"\n"])
     #expect(file.tensors.count == 5)
-    #expect(file.tensors["hidden.00"]?.values() == [1, -2, .infinity, 0.5, -0.0, .leastNonzeroMagnitude])
+    #expect(
+      file.tensors["hidden.00"]?.values() == [1, -2, .infinity, 0.5, -0.0, .leastNonzeroMagnitude])
     #expect(file.tensors["hidden.00"]?.shape == [2, 3])
     #expect(file.tensors["none"]?.shape == [0, 4])
     #expect(file.tensors["scalar"]?.values() == [7])

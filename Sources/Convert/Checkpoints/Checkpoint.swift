@@ -36,7 +36,8 @@ package struct Checkpoint: Sendable {
   ///   - isStrict: whether tensors without a place are refused.
   package init(
     at path: String, visionTower: String? = nil, templateName: String? = nil,
-    isStrict: Bool = false, readTokenizer: TokenizerReading
+    isStrict: Bool = false,
+    readTokenizer: TokenizerReading = TokenizerFiles.read(folder:templateName:)
   ) throws(InputError) {
     let weights = try WeightFiles(at: path)
     let settings = try HuggingFaceConfiguration(folder: weights.folder, visionTower: visionTower)
@@ -53,10 +54,11 @@ package struct Checkpoint: Sendable {
     ignoredTensors = named.extra(beside: model)
     if isStrict, let first = ignoredTensors.first {
       throw InputError(
-        path, """
-          has \(ignoredTensors.count) tensors that the model has no place for, the first \
-          '\(printable(first))'
-          """)
+        path,
+        """
+        has \(ignoredTensors.count) tensors that the model has no place for, the first \
+        '\(printable(first))'
+        """)
     }
 
     var (tokenizer, template) = try readTokenizer(weights.folder, templateName)
@@ -88,9 +90,10 @@ private struct NamedTensors {
       case .tensor(let key):
         if let other = byKey.updateValue(tensor, forKey: key) {
           throw InputError(
-            source, """
-              tensors '\(printable(other.name))' and '\(printable(name))' are both \(key)
-              """)
+            source,
+            """
+            tensors '\(printable(other.name))' and '\(printable(name))' are both \(key)
+            """)
         }
       case .ignored: break
       case .unknown: unknown.append(name)
@@ -132,10 +135,11 @@ private struct NamedTensors {
       let key = specification.key
       guard let found = byKey[key] else {
         throw InputError(
-          source, """
-            tensor \(key) \(specification.shape) is missing \
-            (a name that ends in '\(WeightNames.ending(of: key))')
-            """)
+          source,
+          """
+          tensor \(key) \(specification.shape) is missing \
+          (a name that ends in '\(WeightNames.ending(of: key))')
+          """)
       }
       let name = printable(found.name)
       guard found.type.isReadable else {
@@ -179,7 +183,8 @@ extension TokenizerModel {
       let bytes = Array(placeholder.utf8)
       let shown = "'\(printable(placeholder, limit: 40))'"
       if let found = pieces.firstIndex(where: { $0.bytes == bytes }) {
-        // The original code's placeholder is no token; a tokenizer that has one says where it is.
+        // An id behind the vocabulary means that the placeholder is no token of the embedding, as
+        // in the original code; a tokenizer that has it all the same says where it is.
         if imageID == model.text.vocabularySize {
           model.imageTokenID = found
         } else if found != imageID {
@@ -189,10 +194,11 @@ extension TokenizerModel {
       } else {
         guard pieces.count == imageID else {
           throw InputError(
-            folder, """
-              the tokenizer has no \(shown), and its \(pieces.count) pieces do not end before \
-              id \(imageID), where the configuration has it
-              """)
+            folder,
+            """
+            the tokenizer has no \(shown), and its \(pieces.count) pieces do not end before \
+            id \(imageID), where the configuration has it
+            """)
         }
         pieces.append(Piece(bytes: bytes, kind: .control))
       }
@@ -200,10 +206,11 @@ extension TokenizerModel {
     let last = max(model.text.vocabularySize, (model.imageTokenID ?? -1) + 1)
     guard pieces.count <= last else {
       throw InputError(
-        folder, """
-          the tokenizer has \(pieces.count) pieces, but the model only \
-          \(model.text.vocabularySize) embeddings
-          """)
+        folder,
+        """
+        the tokenizer has \(pieces.count) pieces, but the model only \
+        \(model.text.vocabularySize) embeddings
+        """)
     }
     if model.endOfTextIDs.isEmpty, let eosID { model.endOfTextIDs = [eosID] }
   }

@@ -48,12 +48,10 @@ package struct HuggingFaceConfiguration: Sendable {
     case original
     case textOnly(TextFamily)
 
-    static let originalArchitectures = ["LlavaLlamaForCausalLM"]
-
     init(_ settings: Settings) throws(InputError) {
       let type = try settings.string("model_type")
       let architectures = (try settings.array("architectures") ?? []).compactMap(\.stringValue)
-      if type == "llava_llama" || architectures.contains(where: Self.originalArchitectures.contains) {
+      if type == "llava_llama" || architectures.contains("LlavaLlamaForCausalLM") {
         self = .original
       } else if type == "llava" {
         // The original code's first models call themselves llava as well.
@@ -64,10 +62,11 @@ package struct HuggingFaceConfiguration: Sendable {
         let found = [type.map { "'\($0)'" } ?? "missing"] + architectures
         let supported = ["llava", "llava_llama"] + TextFamily.all.map(\.modelType)
         throw settings.error(
-          "model_type", """
-            is \(printable(found.joined(separator: ", "))), which is not supported; \
-            supported are \(supported.joined(separator: ", "))
-            """)
+          "model_type",
+          """
+          is \(printable(found.joined(separator: ", "))), which is not supported; \
+          supported are \(supported.joined(separator: ", "))
+          """)
       }
     }
   }
@@ -143,9 +142,10 @@ private struct ConfigurationFiles {
     guard let folderOfTower else {
       let tower = try settings.string("mm_vision_tower") ?? "not named"
       throw settings.error(
-        "mm_vision_tower", """
-          is \(printable(tower)), a model of its own: give the folder that holds it (--vision-tower)
-          """)
+        "mm_vision_tower",
+        """
+        is \(printable(tower)), a model of its own: give the folder that holds it (--vision-tower)
+        """)
     }
     guard let tower = try read("config.json", in: folderOfTower) else {
       throw InputError(folderOfTower, "has no config.json, which describes the vision tower")
@@ -232,7 +232,9 @@ extension Settings {
       throw error(key, "has \(items.count) layers; 1...\(Limit.featureLayers) are expected")
     }
     var layers: [Int] = []
-    for item in items { layers.append(try integer(item, key, in: -Limit.layers - 1...Limit.layers)) }
+    for item in items {
+      layers.append(try integer(item, key, in: -Limit.layers - 1...Limit.layers))
+    }
     return FeatureChoice(
       layers: layers,
       keepsClassRow: try choice(

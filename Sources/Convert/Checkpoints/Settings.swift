@@ -126,7 +126,8 @@ struct Settings {
     }
     guard number > bound, Float(number).isFinite, bound < 0 || Float(number) > 0 else {
       throw error(
-        key, "is \(number); a number \(bound.isFinite ? "above \(bound)" : "within f32") is expected")
+        key,
+        "is \(number); a number \(bound.isFinite ? "above \(bound)" : "within f32") is expected")
     }
     return number
   }

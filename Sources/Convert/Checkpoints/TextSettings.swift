@@ -83,10 +83,11 @@ struct TextFamily: Equatable {
     }
     guard headDimension <= Limit.headDimension, headDimension.isMultiple(of: 2) else {
       throw settings.error(
-        "head_dim", """
-          is \(headDimension); rotary positions need an even size of at most \
-          \(Limit.headDimension)
-          """)
+        "head_dim",
+        """
+        is \(headDimension); rotary positions need an even size of at most \
+        \(Limit.headDimension)
+        """)
     }
     let contextLength = try settings.integer(
       "max_position_embeddings", default: self.contextLength, in: 1...Limit.context)

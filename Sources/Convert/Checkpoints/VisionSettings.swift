@@ -40,10 +40,11 @@ extension VisionConfiguration {
       "num_attention_heads", default: defaults.headCount, in: 1...Limit.heads)
     guard hiddenSize.isMultiple(of: headCount), hiddenSize / headCount <= Limit.headDimension else {
       throw settings.error(
-        "hidden_size", """
-          is \(hiddenSize); a multiple of the \(headCount) heads with at most \
-          \(Limit.headDimension) each is expected
-          """)
+        "hidden_size",
+        """
+        is \(hiddenSize); a multiple of the \(headCount) heads with at most \
+        \(Limit.headDimension) each is expected
+        """)
     }
     let layerCount = try settings.integer(
       "num_hidden_layers", default: defaults.layerCount, in: 1...Limit.layers)

@@ -147,10 +147,11 @@ package struct WeightFiles: Sendable {
 
   private static func pickleError(_ path: String) -> InputError {
     InputError(
-      path, """
-        is a PyTorch pickle, which may run code when read; load it in Python with transformers \
-        and save it by save_pretrained(FOLDER, safe_serialization=True)
-        """)
+      path,
+      """
+      is a PyTorch pickle, which may run code when read; convert it in Python: \
+      safetensors.torch.save_file(torch.load(FILE, weights_only=True), "model.safetensors")
+      """)
   }
 
   private static func ggufError(_ path: String) -> InputError {

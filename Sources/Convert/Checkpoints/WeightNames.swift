@@ -2,16 +2,18 @@ package import Architecture
 
 /// The names that checkpoints give to tensors, as tables.
 ///
-/// A name is a prefix that depends on who wrote the file, and a rest that does not:
+/// A name is a prefix that depends on who wrote the file, and a rest that does not.  The prefixes
+/// of decoder, head, projector and vision tower:
 ///
-/// | spelling | decoder | head | projector | vision tower |
-/// |---|---|---|---|---|
-/// | A hub | `language_model.model.` | `language_model.lm_head.` | `multi_modal_projector.` | `vision_tower.vision_model.` |
-/// | B | `model.language_model.` | `lm_head.` | `model.multi_modal_projector.` | `model.vision_tower.vision_model.` |
-/// | C | `language_model.model.` | `language_model.lm_head.` | `multi_modal_projector.` | `vision_tower.` |
-/// | D | `model.language_model.` | `lm_head.` | `model.multi_modal_projector.` | `model.vision_tower.` |
-/// | E original | `model.` | `lm_head.` | `model.mm_projector.` | `vision_model.` or `model.vision_tower.vision_tower.vision_model.` |
-/// | F | `model.language_model.model.` | `language_model.lm_head.` | `model.multi_modal_projector.` | `model.vision_tower.vision_model.` |
+/// - A, the hub: `language_model.model.`, `language_model.lm_head.`, `multi_modal_projector.`,
+///   `vision_tower.vision_model.`
+/// - B, transformers 4.52 in memory: `model.language_model.`, `lm_head.`,
+///   `model.multi_modal_projector.`, `model.vision_tower.vision_model.`
+/// - C, transformers 5: as A, with `vision_tower.`
+/// - D, transformers 5 in memory: as B, with `model.vision_tower.`
+/// - E, the original code: `model.`, `lm_head.`, `model.mm_projector.`, and for the tower
+///   `vision_model.` in a file of its own or `model.vision_tower.vision_tower.vision_model.`
+/// - F, some of transformers 5.5: as A, all but the head behind `model.`
 ///
 /// No rest begins like the end of a longer prefix, so every prefix may be tried on every name and
 /// no spelling has to be recognised first.
@@ -30,7 +32,8 @@ package enum WeightNames {
       for prefix in part.prefixes where name.hasPrefix(prefix) {
         let rest = name.dropFirst(prefix.count)
         if let role = part.single[String(rest)] { return .tensor(TensorKey(role)) }
-        if rest.hasPrefix(part.layers), let (layer, tail) = number(rest.dropFirst(part.layers.count)),
+        if rest.hasPrefix(part.layers),
+          let (layer, tail) = number(rest.dropFirst(part.layers.count)),
           let role = part.perLayer[String(tail)]
         {
           return .tensor(TensorKey(role, layer: layer))

@@ -50,17 +50,19 @@ package struct SafetensorsFile: Sendable {
     for (name, entry) in entries {
       guard entry.begin == position else {
         throw InputError(
-          file, """
-            tensor '\(printable(name))' begins at byte \(entry.begin) of the data; \
-            the one before it ends at \(position)
-            """)
+          file,
+          """
+          tensor '\(printable(name))' begins at byte \(entry.begin) of the data; \
+          the one before it ends at \(position)
+          """)
       }
       guard entry.end <= dataCount else {
         throw InputError(
-          file, """
-            tensor '\(printable(name))' ends at byte \(entry.end) of the data, but there are only \
-            \(dataCount): the file is cut off or damaged
-            """)
+          file,
+          """
+          tensor '\(printable(name))' ends at byte \(entry.end) of the data, but there are only \
+          \(dataCount): the file is cut off or damaged
+          """)
       }
       let range = dataStart + entry.begin..<dataStart + entry.end
       guard
@@ -68,11 +70,12 @@ package struct SafetensorsFile: Sendable {
           name: name, region: region, range: range, type: entry.type, shape: entry.shape)
       else {
         throw InputError(
-          file, """
-            tensor '\(printable(name))' has \(range.count) bytes; \
-            \(entry.type.rawValue) \(entry.shape) needs \
-            \(entry.type.byteCount(of: entry.shape).map(String.init) ?? "an impossible number")
-            """)
+          file,
+          """
+          tensor '\(printable(name))' has \(range.count) bytes; \
+          \(entry.type.rawValue) \(entry.shape) needs \
+          \(entry.type.byteCount(of: entry.shape).map(String.init) ?? "an impossible number")
+          """)
       }
       // The header's keys differ in their bytes; as texts they may still be equal.
       guard tensors.updateValue(tensor, forKey: name) == nil else {
@@ -105,18 +108,20 @@ package struct SafetensorsFile: Sendable {
     let size = try reader.integer(UInt64.self)
     guard size <= UInt64(Limit.headerBytes) else {
       throw InputError(
-        file, """
-          header size is \(size), more than the limit of \(Limit.headerBytes): \
-          this is not a safetensors file
-          """)
+        file,
+        """
+        header size is \(size), more than the limit of \(Limit.headerBytes): \
+        this is not a safetensors file
+        """)
     }
     let byteCount = Int(size)
     guard byteCount <= region.byteCount - 8 else {
       throw InputError(
-        file, """
-          header size is \(byteCount), but only \(region.byteCount - 8) bytes follow: \
-          the file is cut off or damaged
-          """)
+        file,
+        """
+        header size is \(byteCount), but only \(region.byteCount - 8) bytes follow: \
+        the file is cut off or damaged
+        """)
     }
     let header: JSONValue
     do {

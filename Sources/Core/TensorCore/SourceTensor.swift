@@ -149,7 +149,7 @@ package struct SourceTensor: Sendable {
       rows.lowerBound >= 0 && rows.upperBound <= rowCount, "rows \(rows) of \(rowCount)")
     // Only readable types, whose elements are whole bytes, and sub-byte types whose rows are.
     let rowBits = columnCount * type.bitCount
-    return range.lowerBound + rows.lowerBound * rowBits / 8
-      ..< range.lowerBound + rows.upperBound * rowBits / 8
+    return range.lowerBound + rows.lowerBound * rowBits / 8..<range.lowerBound + rows.upperBound
+      * rowBits / 8
   }
 }
