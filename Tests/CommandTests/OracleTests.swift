@@ -32,7 +32,8 @@ import Testing
 
     var arguments = [file, "--raw", "-p", prompt, "-n", "64", "--ignore-eos", "--json"]
     for image in images.arrayValue ?? [] {
-      arguments += ["--image", fixturePath("images/\(image.stringValue ?? "")")]
+      let name = image.stringValue ?? ""
+      arguments += ["--image", name.contains("/") ? repositoryPath(name) : fixturePath("images/\(name)")]
     }
     let trace = folder.path("trace.safetensors")
     for k in 0...layerCount {

@@ -44,8 +44,8 @@ class Prompt:
     visual: torch.Tensor  # [rows], true on visual rows
 
     def row_class(self):
-        """0 for text before the first image, 1 for text after it, 3 for visual rows; without an image all are 0."""
-        after_image = self.visual.int().cumsum(0) > 0
+        """0 for text before the first image, 1 for text after it, 3 for visual rows; without an image all are 1."""
+        after_image = (self.visual.int().cumsum(0) > 0) | ~self.visual.any()
         classes = torch.where(after_image, USER, SYSTEM)
         return torch.where(self.visual, VISUAL, classes).to(torch.uint8)
 

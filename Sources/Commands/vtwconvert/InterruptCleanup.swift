@@ -11,7 +11,7 @@ enum InterruptCleanup {
     guard let pending, let copy = unsafe strdup(pending) else { return }
     path.store(UInt(bitPattern: copy), ordering: .sequentiallyConsistent)
     for number in [SIGINT, SIGTERM, SIGHUP] {
-      unsafe signal(number) { number in
+      signal(number) { number in
         let address = InterruptCleanup.path.load(ordering: .sequentiallyConsistent)
         if let name = unsafe UnsafePointer<CChar>(bitPattern: address) { unsafe unlink(name) }
         _exit(128 + number)

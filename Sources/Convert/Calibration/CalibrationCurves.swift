@@ -1,5 +1,5 @@
 import Statistics
-package import TensorCore
+import TensorCore
 
 /// What was measured at one withdrawal layer K.
 package struct CurvePoint: Equatable, Sendable {

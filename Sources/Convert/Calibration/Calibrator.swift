@@ -3,7 +3,7 @@ package import Inference
 package import Kernels
 package import Prompting
 package import SampleSets
-package import TensorCore
+import TensorCore
 import Statistics
 
 /// How a calibration is carried out.

@@ -1,4 +1,4 @@
-package import Architecture
+import Architecture
 package import Checkpoints
 package import Kernels
 package import TensorCore

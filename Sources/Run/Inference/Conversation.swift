@@ -1,5 +1,5 @@
 package import Architecture
-package import Kernels
+import Kernels
 package import Prompting
 package import TensorCore
 

@@ -54,7 +54,10 @@ package struct Model: Sendable {
   ///   - visual: `[visual rows of the input, hiddenSize]`; nil if there are none.
   ///   - x: `[input.ids.count, hiddenSize]`.
   package func embed(_ input: ModelInput, visual: Rows?, into x: Rows) {
-    decoder.embed(input.ids, into: x)
+    // The placeholder's own embedding is never used, and its id may lie outside the vocabulary.
+    var ids = input.ids
+    for range in input.imageRanges { for row in range { ids[row] = 0 } }
+    decoder.embed(ids, into: x)
     var next = 0
     for range in input.imageRanges {
       guard let visual else { preconditionFailure("an input with images needs their rows") }

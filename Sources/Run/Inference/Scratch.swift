@@ -1,5 +1,5 @@
 package import Architecture
-package import Kernels
+import Kernels
 
 /// Buffers of a decoder layer for up to `capacity` rows, allocated once.
 package final class Scratch: Sendable {

@@ -1,6 +1,6 @@
 package import Architecture
 package import Kernels
-package import TensorCore
+import TensorCore
 
 /// Rows of one sequence inside a batch: they attend to their own cache and to nothing else.
 package struct RowStream {

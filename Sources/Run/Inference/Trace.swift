@@ -1,7 +1,7 @@
-package import Architecture
+import Architecture
 package import Kernels
 package import Prompting
-package import TensorCore
+import TensorCore
 
 /// Collects what a prompt's forward pass computes, to be compared with another implementation.
 ///

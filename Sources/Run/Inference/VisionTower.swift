@@ -1,4 +1,4 @@
-package import Architecture
+import Architecture
 package import Kernels
 package import Prompting
 package import TensorCore

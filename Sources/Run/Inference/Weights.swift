@@ -1,6 +1,6 @@
-package import Architecture
-package import Kernels
-package import TensorCore
+import Architecture
+import Kernels
+import TensorCore
 
 // The door between files and the forward pass: tensors become typed layers here, every shape is
 // checked once, and nothing looks up a name afterwards.
