@@ -79,7 +79,7 @@ targets += stage(
 
 // Measure
 targets += stage("Statistics", in: "Measure")
-targets += stage("SampleSets", in: "Measure", uses: ["TensorCore", "Prompting"])
+targets += stage("SampleSets", in: "Measure", uses: ["TensorCore"])
 
 // Convert
 targets += stage("Checkpoints", in: "Convert", uses: ["TensorCore", "Architecture"])

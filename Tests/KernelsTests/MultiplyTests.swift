@@ -35,7 +35,7 @@ import Testing
   static let shapes: [(rows: Int, outputs: Int, inputs: Int)] = [
     (1, 1, 1), (1, 33, 31), (2, 32, 32), (3, 31, 33), (4, 70, 65), (5, 64, 96), (6, 40, 2),
     (7, 96, 127), (11, 33, 64), (12, 32, 160), (13, 65, 95), (25, 34, 48), (31, 100, 80),
-    (1, 130, 2100), (13, 36, 2081),
+    (1, 130, 2100), (13, 36, 2081), (40, 270, 33),
   ]
 
   @Test(arguments: InstructionSet.supported, Encoding.allCases)

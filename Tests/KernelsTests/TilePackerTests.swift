@@ -71,6 +71,20 @@ import Testing
     }
   }
 
+  @Test(arguments: [Float(1), 0.02, 1e-4, 1000])
+  func q8GroupsAreWithinTheirErrorBound(size: Float) throws {
+    var noise = Noise(seed: 16)
+    for _ in 0..<200 {
+      let values = noise.values(32, scale: size * noise.value())
+      let back = TilePacker.unpack(try tensor(values, [1, 32], .q8), rows: 0..<1)
+      let largest = values.reduce(0) { max($0, Double(abs($1))) }
+      let squares = values.indices.reduce(0.0) {
+        $0 + Double(back[$1] - values[$1]) * Double(back[$1] - values[$1])
+      }
+      #expect((squares / 32).squareRoot() <= largest / 226 + 4e-6)
+    }
+  }
+
   @Test func q8SearchBeatsThePlainRule() throws {
     var noise = Noise(seed: 9)
     let values = noise.values(64 * 1024, scale: 0.02)

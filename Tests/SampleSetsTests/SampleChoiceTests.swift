@@ -16,10 +16,11 @@ import Testing
     set.tasks.map { task in set.samples.count { $0.task == task } }
   }
 
-  @Test(arguments: [
-    (0, []), (1, [1]), (2, [1, 1]), (3, [1, 1, 1]), (8, [3, 2, 3]), (12, [5, 2, 5]),
-    (17, [5, 2, 10]), (99, [5, 2, 10]),
-  ] as [(Int, [Int])])
+  @Test(
+    arguments: [
+      (0, []), (1, [1]), (2, [1, 1]), (3, [1, 1, 1]), (8, [3, 2, 3]), (12, [5, 2, 5]),
+      (17, [5, 2, 10]), (99, [5, 2, 10]),
+    ] as [(Int, [Int])])
   func spreadsALimitOverTasks(limit: Int, expected: [Int]) {
     let found = set([5, 2, 10]).limited(to: limit, seed: 1)
     #expect(counts(found) == expected)

@@ -238,8 +238,10 @@ import Testing
       #"{"file_name": "1.png", "file_name": "1.png"}"#,
       "not valid JSON at byte 44: an object has two members of the same key"
     ),
-    ("{\"file_name\": \"1.png\", \"question\": \"\u{1}\"}",
-      "not valid JSON at byte 36: a control character in a string"),
+    (
+      "{\"file_name\": \"1.png\", \"question\": \"\u{1}\"}",
+      "not valid JSON at byte 36: a control character in a string"
+    ),
   ])
   func refusesABadLineByItsNumber(line: String, reason: String) throws {
     try image("t/1.png")
@@ -266,26 +268,32 @@ import Testing
 
   @Test func refusesPathsThatHoldNoSamples() throws {
     let nothing = folder.path("nothing")
-    #expect(error { () throws(InputError) in try SampleSet(at: nothing) }
-      == InputError(nothing, "no such folder"))
+    #expect(
+      error { () throws(InputError) in try SampleSet(at: nothing) }
+        == InputError(nothing, "no such folder"))
 
     let empty = try folder.makeFolder("empty")
-    let expected = "expected a folder with a metadata.jsonl, or a folder of images or of such folders"
-    #expect(error { () throws(InputError) in try SampleSet(at: empty) }
-      == InputError(empty, "holds no samples: \(expected)"))
+    let expected =
+      "expected a folder with a metadata.jsonl, or a folder of images or of such folders"
+    #expect(
+      error { () throws(InputError) in try SampleSet(at: empty) }
+        == InputError(empty, "holds no samples: \(expected)"))
 
     let file = try folder.write("hello", to: "file.jsonl")
-    #expect(error { () throws(InputError) in try SampleSet(at: file) }
-      == InputError(file, "holds no samples: \(expected)"))
+    #expect(
+      error { () throws(InputError) in try SampleSet(at: file) }
+        == InputError(file, "holds no samples: \(expected)"))
 
     let pipe = try folder.makeFIFO("pipe")
-    #expect(error { () throws(InputError) in try SampleSet(at: pipe) }
-      == InputError(pipe, "is neither a folder nor a regular file"))
+    #expect(
+      error { () throws(InputError) in try SampleSet(at: pipe) }
+        == InputError(pipe, "is neither a folder nor a regular file"))
 
     try folder.write("{}\n[]", to: "bad/metadata.jsonl")
-    #expect(error { () throws(InputError) in try SampleSet(at: folder.path("bad")) }
-      == InputError(
-        folder.path("bad"),
-        "has no usable sample: 2 refused, first bad/metadata.jsonl:1: has no 'file_name'"))
+    #expect(
+      error { () throws(InputError) in try SampleSet(at: folder.path("bad")) }
+        == InputError(
+          folder.path("bad"),
+          "has no usable sample: 2 refused, first bad/metadata.jsonl:1: has no 'file_name'"))
   }
 }

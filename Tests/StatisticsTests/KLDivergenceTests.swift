@@ -83,9 +83,10 @@ import Testing
     #expect(klDivergence(plain.span, from: plain.span) == 0)
   }
 
-  @Test(arguments: [
-    [], [.nan, 1], [.infinity, 1], [-.infinity, -.infinity],
-  ] as [[Float]])
+  @Test(
+    arguments: [
+      [], [.nan, 1], [.infinity, 1], [-.infinity, -.infinity],
+    ] as [[Float]])
   func isNaNForRowsThatAreNoDistribution(row: [Float]) {
     let fine = [Float](repeating: 0, count: row.count)
     #expect(klDivergence(row.span, from: fine.span).isNaN)

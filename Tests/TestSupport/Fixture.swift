@@ -6,6 +6,12 @@ package struct FixtureTensor: Equatable, Sendable {
   package var shape: [Int]
   package var floats: [Float]
   package var integers: [Int]
+
+  package init(shape: [Int], floats: [Float], integers: [Int]) {
+    self.shape = shape
+    self.floats = floats
+    self.integers = integers
+  }
 }
 
 /// The tensors and metadata of a small safetensors file, as expected values for tests.
@@ -80,6 +86,7 @@ private func halfToFloat(_ bits: UInt16) -> Float {
   switch exponent {
   case 0: return sign * fraction * 0x1p-24
   case 31: return fraction == 0 ? sign * .infinity : .nan
-  default: return sign * Float(sign: .plus, exponent: exponent - 15, significand: 1 + fraction / 1024)
+  default:
+    return Float(sign: .plus, exponent: exponent - 15, significand: sign * (1 + fraction / 1024))
   }
 }

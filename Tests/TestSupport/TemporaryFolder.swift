@@ -62,6 +62,13 @@ package final class TemporaryFolder: Sendable {
     try write(Array(text.utf8), to: name)
   }
 
+  /// Gives the file `name` the name `newName`, replacing what has it.
+  package func rename(_ name: String, to newName: String) throws {
+    guard unsafe Glibc.rename(path(name), path(newName)) == 0 else {
+      throw InputError(path(name), errorText(errno))
+    }
+  }
+
   /// Makes `name` a symbolic link to `target`.
   package func link(_ name: String, to target: String) throws {
     guard unsafe symlink(target, path(name)) == 0 else {

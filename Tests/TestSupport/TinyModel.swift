@@ -1,5 +1,5 @@
 package import Architecture
-package import TensorCore
+import TensorCore
 
 /// A small LLaVA with seeded random weights, for tests that need a model but no file.
 package enum TinyModel {

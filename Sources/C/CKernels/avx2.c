@@ -65,9 +65,16 @@ TARGET static void panel_f16(const void *w, const void *a, size_t rows, size_t s
 }
 #undef BODY
 
-#define BODY(n, q) panel_columns(w, 0, a, n, 1, n, q, steps, c, ldc, add)
-TARGET static void panel_f32(const void *w, const void *a, size_t rows, size_t steps, float *c,
-                             size_t ldc, int add) {
+#define BODY(n, q) panel_columns(w, 1, a, 1, VTW_HEAD_MAX, n, q, steps, c, ldc, add)
+TARGET static void scores_f16(const void *w, const void *a, size_t rows, size_t steps, float *c,
+                              size_t ldc, int add) {
+  FOR_ROWS(rows, BODY)
+}
+#undef BODY
+
+#define BODY(n, q) panel_columns(w, 0, a, 1, VTW_HEAD_MAX, n, q, steps, c, ldc, add)
+TARGET static void scores_f32(const void *w, const void *a, size_t rows, size_t steps, float *c,
+                              size_t ldc, int add) {
   FOR_ROWS(rows, BODY)
 }
 #undef BODY
@@ -181,29 +188,42 @@ INLINE float sum_of(__m256 v) {
   return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
 }
 
-TARGET static void dot4(const float *w, size_t columns, const float *x, size_t rows, float *out) {
+/* Two rows of x at a time: 8 sums, 4 weights and one row of x in registers. */
+INLINE void dot_rows(const float *const w[4], size_t columns, const float *x, int rows,
+                     float *out) {
   static const int32_t lanes[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
-  size_t whole = columns / 8 * 8, rest = columns - whole;
-  __m256i mask = _mm256_loadu_si256((const __m256i *)(lanes + 8 - rest));
-  for (size_t m = 0; m < rows; m++, x += columns) {
-    __m256 sums[4];
-    UNROLL for (int j = 0; j < 4; j++) sums[j] = _mm256_setzero_ps();
-    for (size_t i = 0; i < whole; i += 8) {
-      __m256 a = _mm256_loadu_ps(x + i);
-      UNROLL for (int j = 0; j < 4; j++) {
-        const float *from = w + (size_t)j * columns + i;
-        if (i % 16 == 0) _mm_prefetch((const char *)from + 1024, _MM_HINT_T0);
-        sums[j] = _mm256_fmadd_ps(_mm256_loadu_ps(from), a, sums[j]);
-      }
+  __m256 sums[2][4];
+  UNROLL for (int m = 0; m < rows; m++)
+    UNROLL for (int j = 0; j < 4; j++) sums[m][j] = _mm256_setzero_ps();
+  size_t i = 0;
+  for (; i + 8 <= columns; i += 8) {
+    __m256 v[4];
+    UNROLL for (int j = 0; j < 4; j++) {
+      _mm_prefetch((const char *)(w[j] + i) + 1024, _MM_HINT_T0);
+      v[j] = _mm256_loadu_ps(w[j] + i);
     }
-    if (rest) {
-      __m256 a = _mm256_maskload_ps(x + whole, mask);
-      UNROLL for (int j = 0; j < 4; j++) {
-        __m256 v = _mm256_maskload_ps(w + (size_t)j * columns + whole, mask);
-        sums[j] = _mm256_fmadd_ps(v, a, sums[j]);
-      }
+    UNROLL for (int m = 0; m < rows; m++) {
+      __m256 a = _mm256_loadu_ps(x + (size_t)m * columns + i);
+      UNROLL for (int j = 0; j < 4; j++) sums[m][j] = _mm256_fmadd_ps(v[j], a, sums[m][j]);
     }
-    UNROLL for (int j = 0; j < 4; j++) out[4 * m + j] = sum_of(sums[j]);
+  }
+  if (i < columns) {
+    __m256i mask = _mm256_loadu_si256((const __m256i *)(lanes + 8 - (columns - i)));
+    UNROLL for (int m = 0; m < rows; m++) {
+      __m256 a = _mm256_maskload_ps(x + (size_t)m * columns + i, mask);
+      UNROLL for (int j = 0; j < 4; j++)
+        sums[m][j] = _mm256_fmadd_ps(_mm256_maskload_ps(w[j] + i, mask), a, sums[m][j]);
+    }
+  }
+  UNROLL for (int m = 0; m < rows; m++)
+    UNROLL for (int j = 0; j < 4; j++) out[4 * m + j] = sum_of(sums[m][j]);
+}
+
+TARGET static void dot_quad(const float *const w[4], size_t columns, const float *x, size_t rows,
+                            float *out) {
+  for (size_t m = 0; m < rows; m += 2) {
+    if (rows - m >= 2) dot_rows(w, columns, x + m * columns, 2, out + 4 * m);
+    else dot_rows(w, columns, x + m * columns, 1, out + 4 * m);
   }
 }
 
@@ -223,17 +243,15 @@ TARGET static void narrow_f16(const float *x, uint16_t *out, size_t count) {
   }
 }
 
+#include "attention.inc"
+
 const vtw_kernels vtw_kernels_avx2 = {
     .f16 = {TILE, 1, 4, 64, 512, avx2_pack_f32, panel_f16},
     .bf16 = {TILE, 2, 8, 128, 256, avx2_pack_rounded, panel_bf16},
     .q8 = {Q8_TILE, 32, 40, 1088, SIZE_MAX, avx2_pack_q8, panel_q8},
-    .dot4 = dot4,
+    .dot_quad = dot_quad,
     .attention_rows = TILE,
-    .scores_f32 = panel_f32,
-    .scores_f16 = panel_f16,
-    .mix_f32 = mix_f32,
-    .mix_f16 = mix_f16,
-    .softmax_block = avx2_softmax_block,
+    .attend_tile = avx2_attend_tile,
     .narrow_f16 = narrow_f16,
     .rms_norm = avx2_rms_norm,
     .layer_norm = avx2_layer_norm,

@@ -81,9 +81,16 @@ TARGET static void panel_f16(const void *w, const void *a, size_t rows, size_t s
 }
 #undef BODY
 
-#define BODY(n) panel_columns(w, 0, a, n, 1, n, steps, c, ldc, add)
-TARGET static void panel_f32(const void *w, const void *a, size_t rows, size_t steps, float *c,
-                             size_t ldc, int add) {
+#define BODY(n) panel_columns(w, 1, a, 1, VTW_HEAD_MAX, n, steps, c, ldc, add)
+TARGET static void scores_f16(const void *w, const void *a, size_t rows, size_t steps, float *c,
+                              size_t ldc, int add) {
+  FOR_ROWS_12(rows, BODY)
+}
+#undef BODY
+
+#define BODY(n) panel_columns(w, 0, a, 1, VTW_HEAD_MAX, n, steps, c, ldc, add)
+TARGET static void scores_f32(const void *w, const void *a, size_t rows, size_t steps, float *c,
+                              size_t ldc, int add) {
   FOR_ROWS_12(rows, BODY)
 }
 #undef BODY
@@ -235,16 +242,17 @@ TARGET static void panel_q8(const void *w, const void *a, size_t rows, size_t st
 }
 #undef BODY
 
-INLINE void dot_rows(const float *w, size_t columns, const float *x, int rows, float *out) {
-  __m512 sums[VTW_F32_ROWS][4];
+INLINE void dot_rows(const float *const w[4], size_t columns, const float *x, int rows,
+                     float *out) {
+  __m512 sums[VTW_QUAD][4];
   UNROLL for (int m = 0; m < rows; m++)
     UNROLL for (int j = 0; j < 4; j++) sums[m][j] = _mm512_setzero_ps();
   for (size_t i = 0; i < columns; i += 16) {
     __mmask16 mask = columns - i >= 16 ? 0xffff : (__mmask16)((1u << (columns - i)) - 1);
     __m512 v[4];
     UNROLL for (int j = 0; j < 4; j++) {
-      _mm_prefetch((const char *)(w + (size_t)j * columns + i) + 1024, _MM_HINT_T0);
-      v[j] = _mm512_maskz_loadu_ps(mask, w + (size_t)j * columns + i);
+      _mm_prefetch((const char *)(w[j] + i) + 1024, _MM_HINT_T0);
+      v[j] = _mm512_maskz_loadu_ps(mask, w[j] + i);
     }
     UNROLL for (int m = 0; m < rows; m++) {
       __m512 a = _mm512_maskz_loadu_ps(mask, x + (size_t)m * columns + i);
@@ -255,7 +263,8 @@ INLINE void dot_rows(const float *w, size_t columns, const float *x, int rows, f
     UNROLL for (int j = 0; j < 4; j++) out[4 * m + j] = _mm512_reduce_add_ps(sums[m][j]);
 }
 
-TARGET static void dot4(const float *w, size_t columns, const float *x, size_t rows, float *out) {
+TARGET static void dot_quad(const float *const w[4], size_t columns, const float *x, size_t rows,
+                            float *out) {
   switch (rows) {
   case 1: dot_rows(w, columns, x, 1, out); break;
   case 2: dot_rows(w, columns, x, 2, out); break;
@@ -276,16 +285,14 @@ TARGET static void narrow_f16(const float *x, uint16_t *out, size_t count) {
   }
 }
 
+#include "attention.inc"
+
 #define COMMON                                                                            \
   .f16 = {TILE, 1, 4, 64, 512, avx512_pack_f32, panel_f16},                               \
   .q8 = {Q8_TILE, 32, 40, 1088, SIZE_MAX, avx512_pack_q8, panel_q8},                      \
-  .dot4 = dot4,                                                                           \
+  .dot_quad = dot_quad,                                                                   \
   .attention_rows = TILE,                                                                 \
-  .scores_f32 = panel_f32,                                                                \
-  .scores_f16 = panel_f16,                                                                \
-  .mix_f32 = mix_f32,                                                                     \
-  .mix_f16 = mix_f16,                                                                     \
-  .softmax_block = avx512_softmax_block,                                                  \
+  .attend_tile = avx512_attend_tile,                                                        \
   .narrow_f16 = narrow_f16,                                                               \
   .rms_norm = avx512_rms_norm,                                                            \
   .layer_norm = avx512_layer_norm,                                                        \

@@ -31,7 +31,16 @@ const vtw_kernels *vtw_kernels_for(vtw_instruction_set set) {
   }
 }
 
-/* ---- the row-wise entry points of CKernels.h ---- */
+/* ---- entry points of CKernels.h ---- */
+
+size_t vtw_attention_tiles(const vtw_kernels *k, const vtw_attention *job) {
+  size_t rows = job->query_count * (job->head_count / job->cache.heads);
+  return (rows + k->attention_rows - 1) / k->attention_rows;
+}
+
+void vtw_attend_tile(const vtw_kernels *k, const vtw_attention *job, size_t head, size_t tile) {
+  k->attend_tile(job, head, tile, vtw_attention_tiles(k, job));
+}
 
 void vtw_rms_norm(const vtw_kernels *k, const float *x, size_t rows, size_t width,
                   const float *weight, float epsilon, float *y) {

@@ -11,29 +11,43 @@ static void finish(float acc[TILE][VTW_PANEL], size_t rows, float *c, size_t ldc
       c[m * ldc + r] = (add ? c[m * ldc + r] : 0) + acc[m][r];
 }
 
-/* acc[m] += a[m * stride] * w for one column of 32 weights. */
-static inline void add_column(float acc[TILE][VTW_PANEL], const float w[VTW_PANEL], const float *a,
-                              size_t stride, size_t rows) {
-  for (size_t m = 0; m < rows; m++)
-    for (int r = 0; r < VTW_PANEL; r++) acc[m][r] += a[m * stride] * w[r];
-}
-
-static void panel_f32(const void *w, const void *a, size_t rows, size_t steps, float *c, size_t ldc,
-                      int add) {
-  float acc[TILE][VTW_PANEL] = {{0}};
-  for (size_t s = 0; s < steps; s++)
-    add_column(acc, (const float *)w + VTW_PANEL * s, (const float *)a + rows * s, 1, rows);
+/* Sums of columns of f32 or f16 times activations a[step * a_step + row * a_row]. */
+static void panel_columns(const void *w, int f16, const float *a, size_t a_step, size_t a_row,
+                          size_t rows, size_t steps, float *c, size_t ldc, int add) {
+  float acc[TILE][VTW_PANEL] = {{0}}, column[VTW_PANEL];
+  const char *from = w;
+  size_t bytes = VTW_PANEL * (f16 ? 2 : 4);
+  for (size_t s = 0; s < steps; s++) {
+    vtw_widen(f16 ? VTW_F16 : VTW_F32, from + s * bytes, VTW_PANEL, column);
+    for (size_t m = 0; m < rows; m++)
+      for (int r = 0; r < VTW_PANEL; r++) acc[m][r] += a[s * a_step + m * a_row] * column[r];
+  }
   finish(acc, rows, c, ldc, add);
 }
 
 static void panel_f16(const void *w, const void *a, size_t rows, size_t steps, float *c, size_t ldc,
                       int add) {
-  float acc[TILE][VTW_PANEL] = {{0}}, column[VTW_PANEL];
-  for (size_t s = 0; s < steps; s++) {
-    vtw_widen(VTW_F16, (const uint16_t *)w + VTW_PANEL * s, VTW_PANEL, column);
-    add_column(acc, column, (const float *)a + rows * s, 1, rows);
-  }
-  finish(acc, rows, c, ldc, add);
+  panel_columns(w, 1, a, rows, 1, rows, steps, c, ldc, add);
+}
+
+static void scores_f16(const void *w, const void *a, size_t rows, size_t steps, float *c,
+                       size_t ldc, int add) {
+  panel_columns(w, 1, a, 1, VTW_HEAD_MAX, rows, steps, c, ldc, add);
+}
+
+static void scores_f32(const void *w, const void *a, size_t rows, size_t steps, float *c,
+                       size_t ldc, int add) {
+  panel_columns(w, 0, a, 1, VTW_HEAD_MAX, rows, steps, c, ldc, add);
+}
+
+static void mix_f16(const void *w, const void *a, size_t rows, size_t steps, float *c, size_t ldc,
+                    int add) {
+  panel_columns(w, 1, a, 1, VTW_CACHE_ROWS, rows, steps, c, ldc, add);
+}
+
+static void mix_f32(const void *w, const void *a, size_t rows, size_t steps, float *c, size_t ldc,
+                    int add) {
+  panel_columns(w, 0, a, 1, VTW_CACHE_ROWS, rows, steps, c, ldc, add);
 }
 
 static void panel_bf16(const void *w, const void *a, size_t rows, size_t steps, float *c,
@@ -44,7 +58,9 @@ static void panel_bf16(const void *w, const void *a, size_t rows, size_t steps, 
     for (int j = 0; j < 2; j++) {
       float column[VTW_PANEL];
       for (int r = 0; r < VTW_PANEL; r++) column[r] = vtw_f32_of_bf16(pairs[2 * r + j]);
-      add_column(acc, column, (const float *)a + rows * (2 * s + j), 1, rows);
+      const float *x = (const float *)a + rows * (2 * s + j);
+      for (size_t m = 0; m < rows; m++)
+        for (int r = 0; r < VTW_PANEL; r++) acc[m][r] += x[m] * column[r];
     }
   }
   finish(acc, rows, c, ldc, add);
@@ -74,33 +90,15 @@ static void panel_q8(const void *w, const void *a, size_t rows, size_t steps, fl
   finish(acc, rows, c, ldc, add);
 }
 
-static void mix_f32(const void *w, const void *a, size_t rows, size_t steps, float *c, size_t ldc,
-                    int add) {
-  float acc[TILE][VTW_PANEL] = {{0}};
-  for (size_t s = 0; s < steps; s++)
-    add_column(acc, (const float *)w + VTW_PANEL * s, (const float *)a + s, VTW_CACHE_ROWS, rows);
-  finish(acc, rows, c, ldc, add);
-}
-
-static void mix_f16(const void *w, const void *a, size_t rows, size_t steps, float *c, size_t ldc,
-                    int add) {
-  float acc[TILE][VTW_PANEL] = {{0}}, column[VTW_PANEL];
-  for (size_t s = 0; s < steps; s++) {
-    vtw_widen(VTW_F16, (const uint16_t *)w + VTW_PANEL * s, VTW_PANEL, column);
-    add_column(acc, column, (const float *)a + s, VTW_CACHE_ROWS, rows);
-  }
-  finish(acc, rows, c, ldc, add);
-}
-
-static void dot4(const float *w, size_t columns, const float *x, size_t rows, float *out) {
-  for (size_t m = 0; m < rows; m++)
+static void dot_quad(const float *const w[4], size_t columns, const float *x, size_t rows,
+                     float *out) {
+  for (size_t m = 0; m < rows; m++, x += columns)
     for (int j = 0; j < 4; j++) {
       float s[LANES] = {0};
       size_t i = 0;
       for (; i + LANES <= columns; i += LANES)
-        for (int l = 0; l < LANES; l++) s[l] += w[j * columns + i + l] * x[m * columns + i + l];
-      for (size_t l = 0; i + l < columns; l++)
-        s[l] += w[j * columns + i + l] * x[m * columns + i + l];
+        for (int l = 0; l < LANES; l++) s[l] += w[j][i + l] * x[i + l];
+      for (size_t l = 0; i + l < columns; l++) s[l] += w[j][i + l] * x[i + l];
       out[4 * m + j] = lane_sum(s);
     }
 }
@@ -112,17 +110,15 @@ static void narrow_f16(const float *x, uint16_t *out, size_t count) {
   }
 }
 
+#include "attention.inc"
+
 const vtw_kernels vtw_kernels_generic = {
     .f16 = {TILE, 1, 4, 64, 512, generic_pack_f32, panel_f16},
     .bf16 = {TILE, 2, 8, 128, 256, generic_pack_rounded, panel_bf16},
     .q8 = {TILE, 32, 40, 1088, SIZE_MAX, generic_pack_q8, panel_q8},
-    .dot4 = dot4,
+    .dot_quad = dot_quad,
     .attention_rows = TILE,
-    .scores_f32 = panel_f32,
-    .scores_f16 = panel_f16,
-    .mix_f32 = mix_f32,
-    .mix_f16 = mix_f16,
-    .softmax_block = generic_softmax_block,
+    .attend_tile = generic_attend_tile,
     .narrow_f16 = narrow_f16,
     .rms_norm = generic_rms_norm,
     .layer_norm = generic_layer_norm,

@@ -9,6 +9,9 @@ enum { VTW_PANEL = 32 };
 /* Columns that share an activation scale in q8 products. */
 enum { VTW_GROUP = 32 };
 
+/* Most rows of x in one step of an f32 product. */
+enum { VTW_QUAD = 4 };
+
 /* Largest row tile of any instruction set. */
 enum { VTW_TILE_MAX = 12 };
 
@@ -35,16 +38,13 @@ typedef struct {
 struct vtw_kernels {
   vtw_product f16, bf16, q8;
 
-  /* y[m] = sum_i w[i] x[m][i] for 4 rows of W at once: out[4 * m + j], stride of x = columns. */
-  void (*dot4)(const float *w, size_t columns, const float *x, size_t rows, float *out);
+  /* Dot products of 4 rows of f32 weights with 1...VTW_QUAD rows of x (row stride = columns):
+   * out[4 * m + j] = w[j] . x[m]. */
+  void (*dot_quad)(const float *const w[4], size_t columns, const float *x, size_t rows,
+                   float *out);
 
-  /* Attention over a cache in f32 and f16: row tile times 32 keys (packed activations), and row
-   * tile of probabilities [rows][VTW_CACHE_ROWS] times 32 value columns. */
-  size_t attention_rows;
-  vtw_panel_function *scores_f32, *scores_f16, *mix_f32, *mix_f16;
-  /* Turns scores[0 ..< count] into exp(score - m), clears the rest up to `padded`; updates the
-   * running maximum m and sum l; returns the factor for what was summed before. */
-  float (*softmax_block)(float *scores, size_t count, size_t padded, float *m, float *l);
+  size_t attention_rows; /* most rows of an attention tile */
+  void (*attend_tile)(const vtw_attention *job, size_t head, size_t tile, size_t tiles);
   void (*narrow_f16)(const float *x, uint16_t *out, size_t count);
 
   void (*rms_norm)(const float *, size_t, size_t, const float *, float, float *);

@@ -30,6 +30,12 @@ size_t vtw_packed_row_bytes(const vtw_kernels *k, vtw_encoding encoding, size_t 
   return steps_for(p, columns) * p->step_bytes;
 }
 
+size_t vtw_panel_block_bytes(const vtw_kernels *k, vtw_encoding encoding, size_t columns) {
+  const vtw_product *p = product_for(k, encoding);
+  size_t steps = steps_for(p, columns);
+  return (steps < p->block_steps ? steps : p->block_steps) * p->weight_bytes;
+}
+
 size_t vtw_row_tiles(const vtw_kernels *k, vtw_encoding encoding, size_t rows) {
   return tile_count(product_for(k, encoding), rows);
 }
@@ -95,32 +101,19 @@ void vtw_multiply_f32(const vtw_kernels *k, const vtw_matrix *w, size_t first, s
                       const float *x, size_t rows, float *y, int add) {
   const float *weights = w->weights;
   for (size_t n = first; n < last; n += 4) {
-    float sums[4 * VTW_F32_ROWS];
+    /* Behind the last row, the last row again, for sums that nobody reads. */
     size_t count = last - n < 4 ? last - n : 4;
-    if (count == 4) {
-      k->dot4(weights + n * w->columns, w->columns, x, rows, sums);
-    } else {
-      /* The last rows of W, again from the fourth row from the end where there are four. */
-      size_t back = n >= 4 - count ? 4 - count : 0;
-      float all[4 * VTW_F32_ROWS];
-      if (back > 0) {
-        k->dot4(weights + (n - back) * w->columns, w->columns, x, rows, all);
-        for (size_t m = 0; m < rows; m++)
-          for (size_t j = 0; j < count; j++) sums[4 * m + j] = all[4 * m + back + j];
-      } else {
-        for (size_t m = 0; m < rows; m++)
-          for (size_t j = 0; j < count; j++) {
-            float sum = 0;
-            for (size_t i = 0; i < w->columns; i++)
-              sum += weights[(n + j) * w->columns + i] * x[m * w->columns + i];
-            sums[4 * m + j] = sum;
-          }
-      }
+    const float *quad[4];
+    for (size_t j = 0; j < 4; j++) quad[j] = weights + (n + (j < count ? j : 0)) * w->columns;
+    for (size_t row = 0; row < rows; row += VTW_QUAD) {
+      size_t height = rows - row < VTW_QUAD ? rows - row : VTW_QUAD;
+      float sums[4 * VTW_QUAD];
+      k->dot_quad(quad, w->columns, x + row * w->columns, height, sums);
+      for (size_t m = 0; m < height; m++)
+        for (size_t j = 0; j < count; j++) {
+          float *to = y + (row + m) * w->rows + n + j;
+          *to = (add ? *to : 0) + sums[4 * m + j] + (w->bias ? w->bias[n + j] : 0);
+        }
     }
-    for (size_t m = 0; m < rows; m++)
-      for (size_t j = 0; j < count; j++) {
-        float *to = y + m * w->rows + n + j;
-        *to = (add ? *to : 0) + sums[4 * m + j] + (w->bias ? w->bias[n + j] : 0);
-      }
   }
 }

@@ -3,6 +3,9 @@
 #include "half.h"
 #include "kernels.h"
 
+/* The same bytes from every compiler and processor. */
+#pragma STDC FP_CONTRACT OFF
+
 /* 1 if x is finite: the exponent is not all ones. */
 static int is_finite(float x) { return (vtw_bits_of_float(x) & 0x7f800000) != 0x7f800000; }
 
@@ -34,6 +37,13 @@ static ptrdiff_t encode_16_bit(vtw_encoding encoding, const float *values, size_
 /* The largest finite f16. */
 static const float F16_MAX = 65504.0f;
 
+/* Sums run in this many lanes, so that they are vector code and the same on every processor. */
+enum { LANES = 8 };
+
+static float lane_sum(const float s[LANES]) {
+  return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
+}
+
 /* Rounds x[i] * inverse to -127...127. */
 static void round_group(const float x[VTW_GROUP], float inverse, float q[VTW_GROUP]) {
   /* Adding 1.5 * 2^23 rounds to the nearest integer, ties to even. */
@@ -46,40 +56,55 @@ static void round_group(const float x[VTW_GROUP], float inverse, float q[VTW_GRO
   }
 }
 
-/* Quantises 32 finite values: chooses the f16 scale with the least squared error among a few around
- * absmax / 127, each refined by least squares.  Returns the scale's bits. */
-static uint16_t quantise_group(const float x[VTW_GROUP], float best_q[VTW_GROUP]) {
+/* The scale in units of the present one with the least squared error for these quants. */
+static float fitted(const float x[VTW_GROUP], float inverse, const float q[VTW_GROUP]) {
+  float xq[LANES] = {0}, qq[LANES] = {0};
+  for (int i = 0; i < VTW_GROUP; i += LANES)
+    for (int l = 0; l < LANES; l++) {
+      xq[l] += x[i + l] * inverse * q[i + l];
+      qq[l] += q[i + l] * q[i + l];
+    }
+  float squares = lane_sum(qq);
+  return squares > 0 ? lane_sum(xq) / squares : 1;
+}
+
+static float squared_error(const float x[VTW_GROUP], float d, const float q[VTW_GROUP]) {
+  float e[LANES] = {0};
+  for (int i = 0; i < VTW_GROUP; i += LANES)
+    for (int l = 0; l < LANES; l++) {
+      float difference = x[i + l] - d * q[i + l];
+      e[l] += difference * difference;
+    }
+  return lane_sum(e);
+}
+
+/* Quantises 32 values of at most 127 * F16_MAX: chooses the f16 scale with the least squared error
+ * among a few around absmax / 127, each refined by least squares.  Returns the scale's bits. */
+static uint16_t quantise_group(const float values[VTW_GROUP], float best_q[VTW_GROUP]) {
   static const float spread[] = {1.0f, 0.985f, 0.992f, 1.008f, 1.015f};
   float largest = 0;
   for (int i = 0; i < VTW_GROUP; i++) {
-    float magnitude = x[i] < 0 ? -x[i] : x[i];
+    float magnitude = values[i] < 0 ? -values[i] : values[i];
     largest = magnitude > largest ? magnitude : largest;
   }
   memset(best_q, 0, VTW_GROUP * sizeof(float));
-  if (largest == 0) return 0;
+  /* Below half of the smallest f16 there is nothing to keep but zero. */
+  if (largest < 0x1p-25f) return 0;
 
+  /* In units of the largest: no square overflows or vanishes. */
+  float x[VTW_GROUP];
+  for (int i = 0; i < VTW_GROUP; i++) x[i] = values[i] / largest;
   uint16_t best = 0;
   float least = -1;
   for (size_t s = 0; s < sizeof spread / sizeof *spread; s++) {
-    float q[VTW_GROUP], scale = largest / 127 * spread[s];
-    if (scale > 0x1p-126f) {
-      /* Sums in units of `scale`, so that no size of weight overflows or vanishes. */
-      float inverse = 1 / scale, xq = 0, qq = 0;
-      round_group(x, inverse, q);
-      for (int i = 0; i < VTW_GROUP; i++) {
-        xq += x[i] * inverse * q[i];
-        qq += q[i] * q[i];
-      }
-      if (qq > 0) scale *= xq / qq;
-    }
+    float q[VTW_GROUP], scale = spread[s] / 127, inverse = 127 / spread[s];
+    round_group(x, inverse, q);
+    scale *= fitted(x, inverse, q) * largest;
     uint16_t bits = vtw_f16_of_f32(scale < F16_MAX ? scale : F16_MAX);
     if (bits == 0) bits = 1; /* below the smallest f16: keep what it can express */
-    float d = vtw_f32_of_f16(bits), error = 0;
+    float d = vtw_f32_of_f16(bits) / largest;
     round_group(x, 1 / d, q);
-    for (int i = 0; i < VTW_GROUP; i++) {
-      float e = x[i] / largest - d / largest * q[i];
-      error += e * e;
-    }
+    float error = squared_error(x, d, q);
     if (least < 0 || error < least) {
       least = error;
       best = bits;

@@ -14,10 +14,10 @@ package struct Runtime {
   package let encoder: PromptEncoder
 
   package init(
-    _ file: VTWMFile, schedule: ScheduleOptions, engine: EngineOptions
+    _ file: VTWMFile, profile: ScheduleProfile, engine: EngineOptions
   ) throws(InputError) {
     self.file = file
-    profile = try schedule.choose(from: file.schedule, file: file.path)
+    self.profile = profile
     tokenizer = try Tokenizer(file.tokenizer)
     encoder = PromptEncoder(
       tokenizer: tokenizer, template: file.template,

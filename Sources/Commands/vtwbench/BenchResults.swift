@@ -8,7 +8,7 @@ struct StageSeconds {
   var firstToken: Double
   var decode: Double
 
-  static let stages: [(name: String, path: KeyPath<StageSeconds, Double> & Sendable)] = [
+  static let stages: [(name: String, path: any KeyPath<StageSeconds, Double> & Sendable)] = [
     ("vision", \.vision), ("prefill", \.prefill), ("first_token", \.firstToken),
     ("decode", \.decode),
   ]

@@ -57,7 +57,8 @@ struct VTWBench: ParsableCommand {
 
   mutating func run() throws {
     let model = try VTWMFile(opening: file)
-    let runtime = try Runtime(model, schedule: schedule, engine: engine)
+    let runtime = try Runtime(
+      model, profile: schedule.choose(from: model.schedule, file: file), engine: engine)
     let prompt = try SyntheticPrompt(
       model.configuration, imageCount: model.configuration.vision == nil ? 0 : images,
       textRows: textRows)

@@ -5,6 +5,7 @@ import Inference
 import RuntimeSupport
 import SampleSets
 import TensorCore
+import VTWMFile
 
 /// Answers of the full model and of each profile to every sample, counted by task.
 struct Evaluation {

@@ -61,7 +61,8 @@ struct VTWEval: ParsableCommand {
     guard model.configuration.vision != nil else {
       throw InputError(file, "is a text-only model; there is nothing to withdraw")
     }
-    let runtime = try Runtime(model, schedule: ScheduleOptions(), engine: engine)
+    let runtime = try Runtime(
+      model, profile: model.schedule.profiles[model.schedule.defaultProfile], engine: engine)
     let layerCount = model.schedule.layerCount
     for layer in k where !(0...layerCount).contains(layer) {
       throw InputError(file, "--k \(layer) is outside 0...\(layerCount)")

@@ -5,13 +5,11 @@ import TensorCore
 /// The interactive chat of a terminal.
 struct Chat {
   private let conversation: Conversation
-  private let runtime: Runtime
   private let firstImages: [String]
   private let isQuiet: Bool
 
-  init(_ conversation: Conversation, runtime: Runtime, firstImages: [String], isQuiet: Bool) {
+  init(_ conversation: Conversation, firstImages: [String], isQuiet: Bool) {
     self.conversation = conversation
-    self.runtime = runtime
     self.firstImages = firstImages
     self.isQuiet = isQuiet
   }

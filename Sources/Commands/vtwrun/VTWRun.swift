@@ -2,8 +2,7 @@ import Architecture
 import ArgumentParser
 import CommandSupport
 import Inference
-import Kernels
-import Prompting
+import RuntimeSupport
 import TensorCore
 import VTWMFile
 
@@ -101,7 +100,8 @@ struct VTWRun: ParsableCommand {
       throw InputError(file, "its content id is \(model.contentID), not \(printable(expectId))…")
     }
     if verify { try model.verify(progress: nil) }
-    let runtime = try Runtime(model, schedule: schedule, engine: engine)
+    let runtime = try Runtime(
+      model, profile: schedule.choose(from: model.schedule, file: file), engine: engine)
     let loadSeconds = seconds(clock.now - start)
 
     let conversation = try runtime.conversation(
@@ -110,7 +110,7 @@ struct VTWRun: ParsableCommand {
         endOfTextIDs: Set(model.configuration.endOfTextIDs.map(Int32.init)), texts: stop,
         maxTokens: maxTokens, ignoresEndOfText: ignoreEos))
     if prompt == nil, StandardInput.isTerminal {
-      Chat(conversation, runtime: runtime, firstImages: image, isQuiet: quiet).run()
+      Chat(conversation, firstImages: image, isQuiet: quiet).run()
       return
     }
     guard let text = prompt ?? StandardInput.readAll() else {

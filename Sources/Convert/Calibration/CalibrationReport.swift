@@ -39,8 +39,10 @@ package struct CalibrationReport: Equatable, Sendable {
     let k = criterion.withdrawalLayer(curves)
     self.k = k
     etaChoices = Self.etas.map { eta in
+      // By KL alone: whoever trades by threshold sees the agreement beside it.
       var other = criterion
       other.eta = eta
+      other.agreement = 0
       return EtaChoice(eta: eta, k: other.withdrawalLayer(curves))
     }
     warnings = curves.tasks.filter { $0.ignoresImage(eta: criterion.eta) }.map {

@@ -44,9 +44,9 @@ extension Compute {
 
   // MARK: Tiled encodings
 
-  /// Bytes of weights that one piece of work reads at most: they stay in a core's L2 cache while
+  /// Bytes of weights that one piece of work reads at a time: they stay in a core's L2 cache while
   /// all rows of x pass.
-  private static let workBytes = 256 << 10
+  private static let workBytes = 384 << 10
 
   private func multiplyTiled(
     _ x: Rows, _ linears: [Linear], _ encoding: Encoding, into ys: [Rows], add: Bool
@@ -63,7 +63,7 @@ extension Compute {
     }
 
     var pieces: [(layer: Int, panels: Range<Int>)] = []
-    let panelBytes = linears[0].weight.layout.panelBytes
+    let panelBytes = unsafe vtw_panel_block_bytes(kernels, code, x.width)
     let allPanels = linears.reduce(0) { $0 + $1.weight.layout.paddedRows / 32 }
     let perPiece = max(
       1, min(Self.workBytes / max(panelBytes, 1), allPanels / (4 * threads)))
@@ -85,8 +85,11 @@ extension Compute {
 
   // MARK: f32
 
+  /// Up to here our dot products beat the library, which packs both operands first.
+  private static let fewRows = 32
+
   private func multiplyPlain(_ x: Rows, _ linear: Linear, into y: Rows, add: Bool) {
-    if x.count <= VTW_F32_ROWS {
+    if x.count <= Self.fewRows {
       multiplyFewRows(x, linear, into: y, add: add)
     } else {
       multiplyByLibrary(x, linear, into: y, add: add)

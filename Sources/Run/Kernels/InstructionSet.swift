@@ -25,10 +25,10 @@ package enum InstructionSet: String, CaseIterable, Sendable {
   package var isSupported: Bool { vtw_supports(code) != 0 }
 
   /// Those that this processor runs, weakest first; never empty.
-  package static var supported: [InstructionSet] { allCases.filter(\.isSupported) }
+  package static let supported: [InstructionSet] = allCases.filter(\.isSupported)
 
   /// The strongest that this processor runs.
-  package static var best: InstructionSet { supported.last ?? .generic }
+  package static let best: InstructionSet = supported.last ?? .generic
 
   /// What the environment variable `VTW_ISA` names, if this processor runs it; else the best.
   package static var preferred: InstructionSet {

@@ -61,6 +61,10 @@ typedef struct {
 /* Bytes of packed activations per row of x. */
 size_t vtw_packed_row_bytes(const vtw_kernels *k, vtw_encoding encoding, size_t columns);
 
+/* Bytes of a weight panel that all rows of x pass before the next ones are read: what a worker's
+ * cache should hold for each panel it is given. */
+size_t vtw_panel_block_bytes(const vtw_kernels *k, vtw_encoding encoding, size_t columns);
+
 /* Number of row tiles that `rows` rows of x are cut into. */
 size_t vtw_row_tiles(const vtw_kernels *k, vtw_encoding encoding, size_t rows);
 
@@ -74,14 +78,12 @@ void vtw_pack_tile(const vtw_kernels *k, vtw_encoding encoding, const float *x, 
 void vtw_multiply_panels(const vtw_kernels *k, const vtw_matrix *w, size_t first, size_t last,
                          const void *packed, size_t rows, float *y, int add);
 
-/* The most rows of x that vtw_multiply_f32 takes. */
-enum { VTW_F32_ROWS = 4 };
-
-/* The same for row-major f32 weights and few rows of x; rows [first, last) of W. */
+/* The same for row-major f32 weights at any address of f32, rows [first, last) of W.  Made for few
+ * rows of x: every four rows of W meet all of x. */
 void vtw_multiply_f32(const vtw_kernels *k, const vtw_matrix *w, size_t first, size_t last,
                       const float *x, size_t rows, float *y, int add);
 
-/* ---- attention (attention.c) ---- */
+/* ---- attention (cache.c, attention.inc) ---- */
 
 /* Rows of keys and values in blocks of 128 rows, f32 or f16.  A block holds for each key/value head
  * the keys as 4 panels of 32 rows, column by column ([head][4][dimension][32]), and then the values

@@ -32,6 +32,9 @@ extension JSONValue {
       throw JSONError(
         offset: 0, problem: "\(bytes.count) bytes, more than the limit of \(limits.byteCount)")
     }
+    guard !bytes.starts(with: [0xEF, 0xBB, 0xBF]) else {
+      throw JSONError(offset: 0, problem: "a byte order mark before the document")
+    }
     var parser = JSONParser(bytes: bytes, limits: limits)
     self = try parser.document()
   }
@@ -120,18 +123,20 @@ private struct JSONParser {
         guard accept(frame.isObject ? "}" : "]") else {
           throw error(frame.isObject ? "',' or '}' expected" : "',' or ']' expected")
         }
-        let content = values[frame.firstValue...]
+        // Copies: a slice would share the stacks, which then were copied whole when they shrink.
+        let content = Array(values[frame.firstValue...])
+        values.removeLast(content.count)
         let container: JSONValue
         if frame.isObject {
-          guard let object = JSONObject(unique: zip(keys[frame.firstKey...], content)) else {
+          let names = Array(keys[frame.firstKey...])
+          keys.removeLast(names.count)
+          guard let object = JSONObject(unique: zip(names, content)) else {
             throw error("an object has two members of the same key")
           }
           container = .object(object)
-          keys.removeLast(keys.count - frame.firstKey)
         } else {
-          container = .array(Array(content))
+          container = .array(content)
         }
-        values.removeLast(values.count - frame.firstValue)
         values.append(container)
         frames.removeLast()
       }
