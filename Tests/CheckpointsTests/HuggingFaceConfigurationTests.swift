@@ -240,15 +240,19 @@ import Testing
       ),
       (
         "text_config.rms_norm_eps", 0,
-        "'text_config.rms_norm_eps' is 0.0; a number above 0.0 is expected"
+        "'text_config.rms_norm_eps' is 0.0; a number above 0 is expected"
       ),
       (
         "text_config.rms_norm_eps", 1e39,
-        "'text_config.rms_norm_eps' is 1e+39; a number above 0.0 is expected"
+        "'text_config.rms_norm_eps' is 1e+39; a number above 0 is expected"
+      ),
+      (
+        "text_config.rms_norm_eps", 2,
+        "'text_config.rms_norm_eps' is 2.0; at most 1 is expected"
       ),
       (
         "text_config.rms_norm_eps", 1e-60,
-        "'text_config.rms_norm_eps' is 1e-60; a number above 0.0 is expected"
+        "'text_config.rms_norm_eps' is 1e-60; a number above 0 is expected"
       ),
       (
         "text_config.rms_norm_eps", "x",
@@ -267,7 +271,7 @@ import Testing
       ),
       (
         "text_config.rope_theta", -1,
-        "'text_config.rope_theta' is -1.0; a number above 0.0 is expected"
+        "'text_config.rope_theta' is -1.0; a number above 0 is expected"
       ),
       (
         "text_config.rope_scaling", ["type": "yarn", "factor": 2],
@@ -309,7 +313,7 @@ import Testing
         """
       ),
       ("vision_config.num_channels", 1, "'vision_config.num_channels' is 1; only 3 are supported"),
-      ("vision_config.patch_size", 0, "'vision_config.patch_size' is 0; 1...65536 is expected"),
+      ("vision_config.patch_size", 0, "'vision_config.patch_size' is 0; 1...16384 is expected"),
       (
         "vision_config.patch_size", 8,
         "'vision_config.patch_size' is 8, larger than the image of 7 pixels"
@@ -319,8 +323,8 @@ import Testing
         "'vision_config.image_size' is not square, which is not supported"
       ),
       (
-        "vision_config.image_size", 65536,
-        "has 477204026 patches; at most 16777216 are supported"
+        "vision_config.image_size", 16384,
+        "leads to 29822522 rows per image; at most 1048576 are supported"
       ),
       (
         "vision_feature_layer", -4,
@@ -352,6 +356,55 @@ import Testing
   func refuses(_ path: String, _ value: JSONValue, _ problem: String) {
     #expect(throws: InputError(folder.path("tiny/config.json"), problem)) {
       try read(path, value)
+    }
+  }
+
+  /// Whatever stands in a field, reading ends in a model whose sizes can be counted or in an error.
+  @Test(arguments: [
+    (
+      "",
+      [
+        "model_type", "architectures", "image_token_index", "image_token_id", "text_config",
+        "vision_config", "vision_feature_layer", "vision_feature_select_strategy", "eos_token_id",
+        "projector_hidden_act", "quantization_config", "mm_vision_tower", "_name_or_path",
+      ]
+    ),
+    (
+      "text_config.",
+      [
+        "model_type", "hidden_size", "intermediate_size", "num_hidden_layers",
+        "num_attention_heads", "num_key_value_heads", "head_dim", "vocab_size",
+        "max_position_embeddings", "rms_norm_eps", "rope_theta", "rope_scaling", "rope_parameters",
+      ]
+    ),
+    (
+      "text_config.rope_scaling.",
+      ["rope_type", "factor", "low_freq_factor", "original_max_position_embeddings"]
+    ),
+    (
+      "vision_config.",
+      [
+        "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
+        "image_size", "patch_size", "layer_norm_eps",
+      ]
+    ),
+  ])
+  func survivesAnyValueInAnyField(place: String, keys: [String]) throws {
+    let path = try TinyCheckpoint().write(to: folder)
+    let values: [JSONValue] = [
+      .null, true, -1, 0, 1, 4096, .integer(.max), .integer(.min), 1e300, 1e-300, "llama3", [],
+      [.integer(.min)], [:], ["type": "llama3"],
+    ]
+    for key in keys {
+      for value in values {
+        let config = TinyCheckpoint().config.setting(place + key, value)
+        try folder.write(config.text, to: "tiny/config.json")
+        guard var model = try? HuggingFaceConfiguration(folder: path).model else { continue }
+        // All layers are alike.
+        model.text.layerCount = 1
+        let isCountable = model.tensorGroups.joined().allSatisfy { $0.shape.elementCount != nil }
+        #expect(isCountable, "\(place + key): \(value)")
+      }
     }
   }
 

@@ -203,13 +203,14 @@ extension TokenizerModel {
         pieces.append(Piece(bytes: bytes, kind: .control))
       }
     }
-    let last = max(model.text.vocabularySize, (model.imageTokenID ?? -1) + 1)
-    guard pieces.count <= last else {
+    let vocabularySize = model.text.vocabularySize
+    let hasLoosePlaceholder = model.imageTokenID == vocabularySize
+    guard pieces.count <= vocabularySize + (hasLoosePlaceholder ? 1 : 0) else {
       throw InputError(
         folder,
         """
         the tokenizer has \(pieces.count) pieces, but the model only \
-        \(model.text.vocabularySize) embeddings
+        \(vocabularySize) embeddings
         """)
     }
     if model.endOfTextIDs.isEmpty, let eosID { model.endOfTextIDs = [eosID] }

@@ -201,6 +201,10 @@ private struct ConfigurationFiles {
         let id = try settings.integer(item, key, in: 0...vocabularySize - 1)
         if !ids.contains(id) { ids.append(id) }
       }
+      guard ids.count <= Limit.endOfTextIDs else {
+        throw settings.error(
+          key, "has \(ids.count) ids; at most \(Limit.endOfTextIDs) are supported")
+      }
       return ids
     }
     return fallback.map { $0 < vocabularySize ? [$0] : [] } ?? []

@@ -11,9 +11,10 @@ extension ImageSteps {
     for key in ["image_processor_type", "feature_extractor_type"] {
       _ = try settings.choice(key, default: "CLIPImageProcessor", of: processorNames)
     }
-    let mean = try settings.channels("image_mean", default: clipMean)
+    let bound = Limit.imageConstants.upperBound
+    let mean = try settings.channels("image_mean", default: clipMean, in: -bound...bound)
     let deviation = try settings.channels(
-      "image_std", default: clipStandardDeviation, above: 0)
+      "image_std", default: clipStandardDeviation, in: Limit.imageConstants)
     let processorPads = try settings.bool("do_pad", default: false)
     let pads = padsToSquare || processorPads
 
@@ -54,7 +55,8 @@ extension ImageSteps {
     }
 
     let normalizes = try settings.bool("do_normalize", default: true)
-    let factor = try settings.number("rescale_factor", above: 0) ?? 1 / 255
+    let factor = try settings.number(
+      settings["rescale_factor"] ?? .number(1 / 255), "rescale_factor", in: Limit.imageConstants)
     self.init(
       resize: resize, filter: try settings.filter(), cropSize: cropSize,
       rescaleFactor: try settings.bool("do_rescale", default: true) ? factor : 1,
@@ -76,8 +78,7 @@ private let clipStandardDeviation = [0.26862954, 0.26130258, 0.27577711]
 private let clipSize = 224
 
 extension Settings {
-  // 2^16 pixels: more than any decoder of images gives.
-  private static let sides = 1...(1 << 16)
+  private static let sides = 1...Limit.side
 
   /// `size`: a number (the shorter side), `{shortest_edge}` or `{height, width}`.
   fileprivate func size() throws(InputError) -> ImageSteps.Resize {
@@ -110,7 +111,7 @@ extension Settings {
 
   /// Three numbers, or one for all channels.
   fileprivate func channels(
-    _ key: String, default fallback: [Double], above bound: Double = -.infinity
+    _ key: String, default fallback: [Double], in range: ClosedRange<Double>
   ) throws(InputError) -> [Double] {
     guard let value = self[key] else { return fallback }
     let items = value.arrayValue ?? [value, value, value]
@@ -118,7 +119,7 @@ extension Settings {
       throw error(key, "has \(items.count) numbers; 3 are expected")
     }
     var channels: [Double] = []
-    for item in items { channels.append(try number(item, key, above: bound)) }
+    for item in items { channels.append(try number(item, key, in: range)) }
     return channels
   }
 

@@ -111,25 +111,36 @@ struct Settings {
     return number
   }
 
-  /// A number that is above `bound` and finite as a `Float`; nil if absent or null.
-  func number(_ key: String, above bound: Double) throws(InputError) -> Double? {
+  /// A number above 0 that is a normal `Float`; nil if absent or null.
+  func positive(_ key: String) throws(InputError) -> Double? {
     guard let value = object[key] else { return nil }
-    return try number(value, key, above: bound)
+    guard let number = value.doubleValue else {
+      throw error(key, "is \(value.kind); a number is expected")
+    }
+    guard number > 0, Float(number).isNormal else {
+      throw error(key, "is \(number); a number above 0 is expected")
+    }
+    return number
   }
 
-  /// `value`, which stands in field `key`, as such a number.
+  /// `value`, which stands in field `key`, as a number of `range`.
   func number(
-    _ value: JSONValue, _ key: String, above bound: Double = -.infinity
+    _ value: JSONValue, _ key: String, in range: ClosedRange<Double>
   ) throws(InputError) -> Double {
     guard let number = value.doubleValue else {
       throw error(key, "is \(value.kind); a number is expected")
     }
-    guard number > bound, Float(number).isFinite, bound < 0 || Float(number) > 0 else {
-      throw error(
-        key,
-        "is \(number); a number \(bound.isFinite ? "above \(bound)" : "within f32") is expected")
+    guard range.contains(number) else {
+      throw error(key, "is \(number); \(range.lowerBound)...\(range.upperBound) is expected")
     }
     return number
+  }
+
+  /// The epsilon of a norm, above 0 and at most 1; `fallback` if absent or null.
+  func epsilon(_ key: String, default fallback: Double) throws(InputError) -> Float {
+    let value = try positive(key) ?? fallback
+    guard value <= 1 else { throw error(key, "is \(value); at most 1 is expected") }
+    return Float(value)
   }
 
   /// The value that `table` gives to the name in field `key`.
@@ -147,7 +158,8 @@ struct Settings {
   }
 }
 
-/// Caps on what a configuration may ask for.
+/// Caps on what a configuration may ask for; those of the file format, so that what is accepted
+/// here can be written.
 enum Limit {
   static let dimension = 1 << 24
   static let layers = 1024
@@ -156,6 +168,11 @@ enum Limit {
   static let vocabulary = 1 << 21
   static let context = 1 << 20
   static let featureLayers = 64
+  /// Pixels along one side of an image.
+  static let side = 16_384
+  static let endOfTextIDs = 64
+  /// Constants of image steps, but for means, which may also be 0 or negative.
+  static let imageConstants = 1e-9...1e9
 }
 
 /// The names that configurations give to activations.

@@ -105,7 +105,7 @@ struct TextFamily: Equatable {
       vocabularySize: try settings.integer(
         "vocab_size", default: vocabularySize, in: 1...Limit.vocabulary),
       contextLength: try seenContext(settings, of: contextLength),
-      normEpsilon: Float(try settings.number("rms_norm_eps", above: 0) ?? Self.normEpsilon),
+      normEpsilon: try settings.epsilon("rms_norm_eps", default: Self.normEpsilon),
       activation: try settings.choice("hidden_act", default: "silu", of: activationNames),
       rope: try RoPEConfiguration(settings, contextLength: contextLength),
       isHeadTied: isHeadTied,
@@ -150,20 +150,20 @@ extension RoPEConfiguration {
       throw settings.error("rope_parameters", "differs between layers, which is not supported")
     }
     for place in [settings, parameters] {
-      if let part = try place.number("partial_rotary_factor", above: 0), part != 1 {
+      if let part = try place.positive("partial_rotary_factor"), part != 1 {
         throw place.error("partial_rotary_factor", "is \(part); only whole heads are supported")
       }
     }
-    let topTheta = try settings.number("rope_theta", above: 0)
+    let topTheta = try settings.positive("rope_theta")
     let theta =
-      try parameters.number("rope_theta", above: 0) ?? topTheta ?? TextFamily.ropeTheta
+      try parameters.positive("rope_theta") ?? topTheta ?? TextFamily.ropeTheta
 
     let typeKey = parameters.has("rope_type") ? "rope_type" : "type"
     let kind = try parameters.choice(
       typeKey, default: "default",
       of: [("default", Kind.none), ("linear", .linear), ("llama3", .llama3)])
     func required(_ key: String) throws(InputError) -> Float {
-      guard let value = try parameters.number(key, above: 0) else {
+      guard let value = try parameters.positive(key) else {
         throw parameters.error(key, "is missing")
       }
       return Float(value)

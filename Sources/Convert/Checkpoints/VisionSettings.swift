@@ -76,12 +76,15 @@ extension VisionConfiguration {
       layerCount: indices.max() ?? layerCount, headCount: headCount, imageSize: imageSize,
       patchSize: patchSize,
       activation: try settings.choice("hidden_act", default: "quick_gelu", of: activationNames),
-      normEpsilon: Float(try settings.number("layer_norm_eps", above: 0) ?? 1e-5),
+      normEpsilon: try settings.epsilon("layer_norm_eps", default: 1e-5),
       featureLayers: indices, keepsClassRow: features.keepsClassRow)
-    for (what, extent) in [
-      ("patches", rowCount), ("values per patch", patchWidth), ("values per feature", featureWidth),
-    ] where extent > Limit.dimension {
-      throw settings.error("has \(extent) \(what); at most \(Limit.dimension) are supported")
+    // Products of two sides cannot overflow, and of a width and few layers neither.
+    for (what, extent, limit) in [
+      ("rows per image", rowCount, Limit.context),
+      ("values per patch", patchWidth, Limit.dimension),
+      ("values per feature", featureWidth, Limit.dimension),
+    ] where extent > limit {
+      throw settings.error("leads to \(extent) \(what); at most \(limit) are supported")
     }
   }
 }
@@ -89,8 +92,7 @@ extension VisionConfiguration {
 extension Settings {
   /// The side of a square in pixels, given as a number or as two equal ones.
   fileprivate func side(_ key: String) throws(InputError) -> Int? {
-    // 2^16 keeps the products of two sides far from overflow.
-    let range = 1...(1 << 16)
+    let range = 1...Limit.side
     guard let items = self[key]?.arrayValue else { return try integer(key, in: range) }
     guard items.count == 2, items[0] == items[1] else {
       throw error(key, "is not square, which is not supported")
