@@ -17,13 +17,17 @@ let argumentParser = Target.Dependency.product(
   name: "ArgumentParser", package: "swift-argument-parser")
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 
-/// A library target in `Sources/<group>/<name>` with its tests in `Tests/<name>Tests`.
-func stage(_ name: String, in group: String, uses: [Target.Dependency] = []) -> [Target] {
+/// A library target in `Sources/<group>/<name>` with its tests in `Tests/<name>Tests`, which may
+/// use targets further down.
+func stage(
+  _ name: String, in group: String, uses: [Target.Dependency] = [],
+  testsUse: [Target.Dependency] = []
+) -> [Target] {
   [
     .target(
       name: name, dependencies: uses, path: "Sources/\(group)/\(name)", swiftSettings: settings),
     .testTarget(
-      name: "\(name)Tests", dependencies: [.byName(name: name), "TestSupport"] + uses,
+      name: "\(name)Tests", dependencies: [.byName(name: name), "TestSupport"] + uses + testsUse,
       path: "Tests/\(name)Tests", swiftSettings: settings),
   ]
 }
@@ -82,7 +86,8 @@ targets += stage("Statistics", in: "Measure")
 targets += stage("SampleSets", in: "Measure", uses: ["TensorCore"])
 
 // Convert
-targets += stage("Checkpoints", in: "Convert", uses: ["TensorCore", "Architecture"])
+targets += stage(
+  "Checkpoints", in: "Convert", uses: ["TensorCore", "Architecture"], testsUse: ["Prompting"])
 targets += stage(
   "Packing", in: "Convert",
   uses: ["TensorCore", "Architecture", "Kernels", "VTWMFile", "Checkpoints"])

@@ -6,7 +6,7 @@ enum TokenizerCodec {
   private static let knownFlags: TokenizerModel.Flags = [
     .addsBOS, .addsEOS, .prefixesSpace, .byteFallback, .removesExtraSpaces,
     .prefixesFirstSpaceOnly, .ignoresMerges, .normalizesNFC, .stripsLeftOfSpecial,
-    .stripsRightOfSpecial,
+    .stripsRightOfSpecial, .keepsLeadingSpace,
   ]
 
   static func encode(_ tokenizer: TokenizerModel) -> [UInt8] {

@@ -54,6 +54,9 @@ package struct ChatTemplate {
   private static let first = Message(images: 0, text: "qvx1question")
   private static let answer = Message(images: nil, text: "qvx2answer")
   private static let second = Message(images: 0, text: "qvx3question")
+  private static let later = [
+    Message(images: nil, text: "qvx4answer"), Message(images: 0, text: "qvx5question"),
+  ]
 
   private func recognized(contentIsList: Bool) throws(JinjaError) -> PromptTemplate {
     let first = ChatTemplate.first
@@ -79,7 +82,7 @@ package struct ChatTemplate {
       result.userEnd.unicodeScalars.count))
 
     let between = conversation[2]
-    if let start = ChatTemplate.dropping(prefix: ended[2], of: between), !start.isEmpty,
+    if !ended[2].isEmpty, let start = ChatTemplate.dropping(prefix: ended[2], of: between),
       let opening = ChatTemplate.dropping(suffix: start, of: prompt[0])
     {
       (result.opening, result.userStart, result.assistantEnd) = (opening, start, ended[2])
@@ -98,7 +101,8 @@ package struct ChatTemplate {
       prefix: result.userEnd + result.assistantStart, of: conversation[1])
     try check(result, [first], lead: "", contentIsList)
     try check(result, [first, answer, second], lead: lead, contentIsList)
-    if contentIsList, result.image.utf8.count > 0 {
+    try check(result, [first, answer, second] + ChatTemplate.later, lead: lead, contentIsList)
+    if contentIsList {
       for images in 1...2 {
         let question = Message(images: images, text: first.text)
         try check(result, [question], lead: "", contentIsList)

@@ -1,4 +1,4 @@
-import Architecture
+package import Architecture
 
 /// Cuts text into the parts that byte-level BPE merges separately.
 ///
@@ -11,7 +11,7 @@ import Architecture
 ///   `| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`
 /// - `qwen2`: the same with `\p{N}` for `\p{N}{1,3}`
 /// - `digitsGPT2`: every `\p{N}` is cut out first, then `gpt2` on what lies between
-struct TextSplitter {
+package struct TextSplitter {
   private enum Kind: UInt8 {
     case letter
     case number
@@ -28,10 +28,10 @@ struct TextSplitter {
   private var places: [Int] = []
   private var scalars: [Unicode.Scalar] = []
 
-  init(_ rule: TokenizerModel.Splitter) { self.rule = rule }
+  package init(_ rule: TokenizerModel.Splitter) { self.rule = rule }
 
   /// The parts of `text`, which is UTF-8, in order; together they are all of it.
-  mutating func parts(of text: [UInt8]) -> [Range<Int>] {
+  package mutating func parts(of text: [UInt8]) -> [Range<Int>] {
     if text.isEmpty { return [] }
     if rule == .none { return [0..<text.count] }
     classify(text)

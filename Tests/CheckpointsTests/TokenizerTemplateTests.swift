@@ -1,0 +1,150 @@
+import Architecture
+import Checkpoints
+import Prompting
+import TensorCore
+import TestSupport
+import Testing
+
+/// Templates with the prompts that transformers renders from them.
+@Suite struct TokenizerTemplateTests {
+  private struct Case {
+    var name: String
+    var json: JSONValue
+    var specialTexts: [String: String]
+    var addsBOS: Bool
+
+    func template() throws(InputError) -> PromptTemplate {
+      try ChatTemplate.read(
+        json["template"]?.stringValue ?? "", file: name, specialTexts: specialTexts,
+        addsBOS: addsBOS)
+    }
+  }
+
+  private func cases(refused: Bool) throws -> [Case] {
+    let path = fixturePath("templates/cases.json")
+    let json = try JSONValue(parsing: try fileBytes(at: path, limit: 1 << 22), file: path)
+    return try #require(json.arrayValue).filter { ($0["refused"] != nil) == refused }.map { json in
+      Case(
+        name: try #require(json["name"]?.stringValue), json: json,
+        specialTexts: try #require(json["special_texts"]?.objectValue).members
+          .reduce(into: [:]) { $0[$1.key] = $1.value.stringValue },
+        addsBOS: json["adds_bos"] == true)
+    }
+  }
+
+  /// A conversation written out by `template`; answers follow the prompt as the model begins them.
+  private func text(_ messages: [JSONValue], _ template: PromptTemplate) -> String {
+    var text = template.opening
+    for message in messages {
+      if let answer = message["answer"]?.stringValue {
+        let space = text.unicodeScalars.last.map { !$0.properties.isWhitespace } ?? false
+        text += (space ? " " : "") + answer + template.assistantEnd
+      } else {
+        let images = message["images"]?.integerValue ?? 0
+        text += template.userStart + String(repeating: template.image, count: images)
+          + (message["question"]?.stringValue ?? "") + template.userEnd + template.assistantStart
+      }
+    }
+    return text
+  }
+
+  @Test func conversationsEqualThoseOfJinja() throws {
+    let cases = try cases(refused: false)
+    #expect(cases.count >= 12)
+    for entry in cases {
+      let template = try entry.template()
+      let bos = entry.addsBOS ? entry.specialTexts["bos_token"] ?? "" : ""
+      for conversation in try #require(entry.json["conversations"]?.arrayValue) {
+        let messages = try #require(conversation["messages"]?.arrayValue)
+        var prompt = try #require(conversation["prompt"]?.stringValue)
+        if prompt.hasPrefix(bos) { prompt.removeFirst(bos.count) }
+        #expect(text(messages, template) == prompt, "\(entry.name)")
+      }
+    }
+  }
+
+  @Test func firstTurnsEncodeAsHuggingFaceEncodesThePrompt() throws {
+    var count = 0
+    for entry in try cases(refused: false) {
+      guard let path = entry.json["tokenizer"]?.stringValue else { continue }
+      let folder = try TemporaryFolder()
+      try folder.link("tokenizer.json", to: repositoryPath(path))
+      let (model, _) = try TokenizerFiles.read(folder: folder.path, templateName: "plain")
+      let imageID = try #require(
+        model.pieces.firstIndex { $0.bytes.elementsEqual("<image>".utf8) })
+      let encoder = PromptEncoder(
+        tokenizer: try Tokenizer(model), template: try entry.template(),
+        imageTokenID: Int32(imageID), rowsPerImage: 1)
+      let conversations = try #require(entry.json["conversations"]?.arrayValue)
+      let ids = try #require(entry.json["ids"]?.arrayValue)
+      for (conversation, ids) in zip(conversations, ids) {
+        let messages = try #require(conversation["messages"]?.arrayValue)
+        guard messages.count == 1 else { continue }
+        let input = try encoder.firstTurn(
+          question: try #require(messages[0]["question"]?.stringValue),
+          imageCount: messages[0]["images"]?.integerValue ?? 0)
+        #expect(input.ids.map(Int.init) == ids.arrayValue?.map(\.integerValue), "\(entry.name)")
+        count += 1
+      }
+    }
+    #expect(count >= 18)
+  }
+
+  @Test func templatesThatAreMoreThanTextAroundTurnsAreRefused() throws {
+    let cases = try cases(refused: true)
+    #expect(cases.count >= 10)
+    for entry in cases {
+      let reason = try #require(entry.json["refused"]?.stringValue)
+      do throws(InputError) {
+        Issue.record("\(entry.name) became \(try entry.template())")
+      } catch {
+        let problem = error.problem
+        #expect(problem.contains(reason), "\(entry.name): \(problem)")
+        #expect(problem.contains("--template (llava_v1, vicuna_v1, chatml"), "\(entry.name)")
+      }
+    }
+  }
+
+  @Test func partsAreWhereTheyBelong() throws {
+    func template(_ name: String) throws -> PromptTemplate {
+      try #require(try cases(refused: false).first { $0.name == name }).template()
+    }
+    #expect(try template("vicuna") == PromptTemplate(
+      name: "vicuna_v1", opening: "", userStart: "USER: ", image: "<image>\n", userEnd: " ",
+      assistantStart: "ASSISTANT:", assistantEnd: " "))
+    let named = try #require(PromptTemplate.named("chatml"))
+    var lines = try template("chatml, lines")
+    #expect(lines.opening == "<|im_start|>system\nYou look at pictures.<|im_end|>\n")
+    lines.opening = ""
+    #expect(lines == named)
+    let open = try template("chatml, open end, text")
+    #expect(open.opening == "<|im_start|>system\nBe brief<|im_end|>\n")
+    #expect(open.userStart == named.userStart)
+    #expect(open.assistantEnd == named.assistantEnd)
+    #expect(try template("llama-2, text") == PromptTemplate.named("llama-2"))
+    #expect(try template("llama-3") == PromptTemplate.named("llama-3"))
+    #expect(try template("chatml, counted").image == "<|start|><image><|end|>")
+  }
+
+  @Test func hostileTemplatesNeverTrap() throws {
+    let texts = try cases(refused: false).compactMap { $0.json["template"]?.stringValue }
+    var random = SplitMix64(seed: 31)
+    for text in texts {
+      let bytes = Array(text.utf8)
+      for _ in 0..<60 {
+        var changed = bytes
+        switch random.next(below: 3) {
+        case 0: changed.removeSubrange(random.next(below: bytes.count)...)
+        case 1: changed.remove(at: random.next(below: bytes.count))
+        default:
+          let start = random.next(below: bytes.count)
+          changed.insert(
+            contentsOf: bytes[start..<min(bytes.count, start + 9)],
+            at: random.next(below: bytes.count))
+        }
+        _ = try? ChatTemplate.read(
+          String(decoding: changed, as: UTF8.self), file: "", specialTexts: [:], addsBOS: false)
+      }
+    }
+  }
+}
