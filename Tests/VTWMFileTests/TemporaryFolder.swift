@@ -47,6 +47,8 @@ final class TemporaryFolder {
 }
 
 func readBytes(_ path: String) throws(InputError) -> [UInt8] {
+  var status = stat()
+  if unsafe stat(path, &status) == 0 && status.st_size == 0 { return [] }
   let region = try ByteRegion(mapping: path)
   return region.copy(0..<region.byteCount)
 }

@@ -81,6 +81,10 @@ import VTWMFile
     refused("must be there together") { $0.configuration.projector = nil }
     refused("is not among 13 pieces") { $0.tokenizer.bosID = -1 }
     refused("is not among 13 pieces") { $0.tokenizer.merges[0].left = 1 << 40 }
+    refused("13 pieces, but section MODL has a vocabulary of 12") {
+      $0.configuration.text.vocabularySize = 12
+      $0.configuration.imageTokenID = 11
+    }
     refused("the score of piece 3 is not finite") { $0.tokenizer.pieces[3].score = .infinity }
     refused("the offset of piece 5") {
       $0.tokenizer.pieces[4].bytes = [UInt8](repeating: 0x61, count: 1025)

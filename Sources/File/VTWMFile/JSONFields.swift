@@ -113,7 +113,8 @@ struct JSONFields {
     for item in try array(key, count: count) {
       guard let value = item.integerValue, range.contains(value) else {
         throw error(
-          key, "holds \(item.integerValue.map(String.init) ?? item.kind); integers in"
+          key,
+          "holds \(item.integerValue.map(String.init) ?? item.kind); integers in"
             + " \(range.lowerBound)...\(range.upperBound) expected")
       }
       result.append(value)
@@ -128,7 +129,8 @@ struct JSONFields {
     for item in try array(key, count: count) {
       guard let value = item.doubleValue, range.contains(value) else {
         throw error(
-          key, "holds \(item.doubleValue.map { "\($0)" } ?? item.kind); numbers in"
+          key,
+          "holds \(item.doubleValue.map { "\($0)" } ?? item.kind); numbers in"
             + " \(range.lowerBound)...\(range.upperBound) expected")
       }
       result.append(value)

@@ -127,7 +127,9 @@ enum LayerTable {
     }
     let isMeasured = flags & klMeasured != 0
     guard kl.isFinite, isMeasured || kl == 0 else {
-      throw reader.error("layer \(layer) has a divergence of \(kl) that is \(isMeasured ? "not finite" : "not measured")")
+      throw reader.error(
+        "layer \(layer) has a divergence of \(kl) that is \(isMeasured ? "not finite" : "not measured")"
+      )
     }
     return LayerRecord(
       truncated: truncated == 1, keyValueClass: keyValueClass, headCount: heads,

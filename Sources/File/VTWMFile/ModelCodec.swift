@@ -76,7 +76,8 @@ enum ModelCodec {
       let first = try model.array("must_understand", count: 0...VTWMLimits.sections).first
     {
       throw model.error(
-        "must_understand", "lists \(printable(first.canonicalText)), which this build does not know"
+        "must_understand",
+        "lists \(printable(first.canonicalText)), which this build does not know"
           + " (a newer vtwrun is needed)")
     }
     let text = try decodeText(try model.fields("text"))

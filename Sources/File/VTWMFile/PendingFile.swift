@@ -157,7 +157,9 @@ final class PendingFile {
 
   private func failure(_ code: Int32) -> InputError {
     InputError(
-      path, code == EEXIST ? "was created by somebody else meanwhile"
+      path,
+      code == EEXIST
+        ? "was created by somebody else meanwhile"
         : "cannot be written: \(errorText(code))")
   }
 }

@@ -70,18 +70,18 @@ enum PlanCodec {
     let schedule = plan.schedule
     let names = schedule.profiles.map { Array($0.name.utf8) }
     var writer = ByteWriter()
-    writer.integer(UInt32(clamping: schedule.layerCount))
+    writer.integer(UInt32(orMax: schedule.layerCount))
     writer.integer(UInt16(TokenClass.allCases.count))
-    writer.integer(UInt16(clamping: plan.keyValueClasses.count))
-    writer.integer(UInt16(clamping: schedule.profiles.count))
-    writer.integer(UInt16(clamping: schedule.defaultProfile))
-    writer.integer(UInt32(clamping: schedule.profiles.reduce(0) { $0 + $1.segments.count }))
-    writer.integer(UInt32(clamping: schedule.candidates.count))
+    writer.integer(UInt16(orMax: plan.keyValueClasses.count))
+    writer.integer(UInt16(orMax: schedule.profiles.count))
+    writer.integer(UInt16(orMax: schedule.defaultProfile))
+    writer.integer(UInt32(orMax: schedule.profiles.reduce(0) { $0 + $1.segments.count }))
+    writer.integer(UInt32(orMax: schedule.candidates.count))
     for size in [
       RecordSize.tokenClass, RecordSize.keyValueClass, RecordSize.variant, RecordSize.segment,
       RecordSize.candidate, 0,
     ] { writer.integer(UInt16(size)) }
-    writer.integer(UInt32(clamping: names.reduce(0) { $0 + $1.count }))
+    writer.integer(UInt32(orMax: names.reduce(0) { $0 + $1.count }))
     writer.zeros(28)
 
     for tokenClass in TokenClass.allCases {
@@ -102,10 +102,10 @@ enum PlanCodec {
     }
     encodeVariants(plan, names: names, configuration: configuration, to: &writer)
     for segment in schedule.profiles.flatMap(\.segments) {
-      writer.integer(UInt16(clamping: segment.layers.lowerBound))
-      writer.integer(UInt16(clamping: segment.layers.upperBound))
+      writer.integer(UInt16(orMax: segment.layers.lowerBound))
+      writer.integer(UInt16(orMax: segment.layers.upperBound))
       writer.integer(segment.classes.rawValue)
-      writer.integer(UInt16(clamping: plan.keyValueClasses.firstIndex(of: segment.classes) ?? 0))
+      writer.integer(UInt16(orMax: plan.keyValueClasses.firstIndex(of: segment.classes) ?? 0))
       writer.integer(UInt16(0))
       writer.integer(segment.frozen.rawValue)
     }
@@ -113,9 +113,9 @@ enum PlanCodec {
       for value in [candidate.eta, candidate.meanKL, candidate.maxKL, candidate.agreement] {
         writer.float(value)
       }
-      writer.integer(UInt16(clamping: candidate.withdrawalLayer))
+      writer.integer(UInt16(orMax: candidate.withdrawalLayer))
       writer.integer(UInt16(0))
-      writer.integer(UInt32(clamping: candidate.sampleCount))
+      writer.integer(UInt32(orMax: candidate.sampleCount))
     }
     for name in names { writer.append(name) }
     return writer.bytes
@@ -138,15 +138,15 @@ enum PlanCodec {
     var nameOffset = 0
     for (profile, name) in zip(schedule.profiles, names) {
       let own = cost(profile)
-      writer.integer(UInt16(clamping: firstSegment))
-      writer.integer(UInt16(clamping: profile.segments.count))
-      writer.integer(UInt16(clamping: profile.withdrawalLayer))
+      writer.integer(UInt16(orMax: firstSegment))
+      writer.integer(UInt16(orMax: profile.segments.count))
+      writer.integer(UInt16(orMax: profile.withdrawalLayer))
       writer.integer(UInt8(0))
       writer.integer(UInt8(0))
       writer.float(Float(own.operations / full.operations))
       writer.float(Float(Double(own.keyValueRows) / Double(full.keyValueRows)))
-      writer.integer(UInt32(clamping: nameOffset))
-      writer.integer(UInt16(clamping: name.count))
+      writer.integer(UInt32(orMax: nameOffset))
+      writer.integer(UInt16(orMax: name.count))
       writer.zeros(10)
       firstSegment += profile.segments.count
       nameOffset += name.count
@@ -315,7 +315,8 @@ enum PlanCodec {
         let size = try reader.size()
         let expectedSize = PlanCodec.bytesPerLayer(capacity, precision, configuration)
         guard size == expectedSize else {
-          throw reader.error("KV class \(index) has \(size) bytes a layer; \(expectedSize) expected")
+          throw reader.error(
+            "KV class \(index) has \(size) bytes a layer; \(expectedSize) expected")
         }
         try reader.reserved(8)
         _ = try reader.take(counts.skips[1])

@@ -98,7 +98,8 @@ extension SectionInfo {
     let code = Array(try reader.take(4))
     guard let type = SectionType(code: code) else {
       throw InputError(
-        file, "section table: type \(hexadecimal(code)) is not four letters with the third in"
+        file,
+        "section table: type \(hexadecimal(code)) is not four letters with the third in"
           + " upper case")
     }
     self.type = type
@@ -172,12 +173,14 @@ extension SectionInfo {
       guard let start = roundedUp(end, to: 1 << Int(section.alignment)), section.offset == start
       else {
         throw InputError(
-          file, "\(section.name): starts at byte \(section.offset); sections lie back to back, so"
+          file,
+          "\(section.name): starts at byte \(section.offset); sections lie back to back, so"
             + " \(roundedUp(end, to: 1 << Int(section.alignment)) ?? end) was expected")
       }
       guard let next = checkedSum(start, section.storedSize), next <= header.fileSize else {
         throw InputError(
-          file, "\(section.name): \(section.storedSize) bytes from byte \(start) on do not fit"
+          file,
+          "\(section.name): \(section.storedSize) bytes from byte \(start) on do not fit"
             + " the file of \(header.fileSize)")
       }
       end = next
@@ -186,7 +189,8 @@ extension SectionInfo {
       }
       guard section.type.content != nil || !section.type.isCritical else {
         throw InputError(
-          file, "\(section.name) is needed to use this file, but this build does not know it"
+          file,
+          "\(section.name) is needed to use this file, but this build does not know it"
             + " (a newer vtwrun is needed)")
       }
       sections.append(section)

@@ -13,37 +13,37 @@ enum TokenizerCodec {
     var writer = ByteWriter()
     writer.integer(tokenizer.kind.rawValue)
     writer.integer(tokenizer.splitter.rawValue)
-    writer.integer(UInt32(clamping: tokenizer.pieces.count))
-    writer.integer(UInt32(clamping: tokenizer.merges.count))
+    writer.integer(UInt32(orMax: tokenizer.pieces.count))
+    writer.integer(UInt32(orMax: tokenizer.merges.count))
     writer.integer(tokenizer.flags.rawValue)
     for id in [tokenizer.bosID, tokenizer.eosID, tokenizer.unknownID, tokenizer.padID] {
-      writer.integer(id.map { UInt32(clamping: $0) } ?? VTWMLayout.noID)
+      writer.integer(id.map { min(UInt32(orMax: $0), VTWMLayout.noID - 1) } ?? VTWMLayout.noID)
     }
     let textSize = tokenizer.pieces.reduce(0) { $0 + $1.bytes.count }
-    writer.integer(UInt32(clamping: textSize))
-    writer.integer(UInt32(clamping: tokenizer.tests.count))
+    writer.integer(UInt32(orMax: textSize))
+    writer.integer(UInt32(orMax: tokenizer.tests.count))
     writer.zeros(20)
 
     var offset = 0
     writer.integer(UInt32(0))
     for piece in tokenizer.pieces {
       offset += piece.bytes.count
-      writer.integer(UInt32(clamping: offset))
+      writer.integer(UInt32(orMax: offset))
     }
     for piece in tokenizer.pieces { writer.float(piece.score) }
     for piece in tokenizer.pieces { writer.integer(piece.kind.rawValue) }
     writer.align(to: 4)
     for merge in tokenizer.merges {
-      for id in [merge.left, merge.right, merge.result] { writer.integer(UInt32(clamping: id)) }
+      for id in [merge.left, merge.right, merge.result] { writer.integer(UInt32(orMax: id)) }
     }
     for piece in tokenizer.pieces { writer.append(piece.bytes) }
     writer.align(to: 4)
     for test in tokenizer.tests {
-      writer.integer(UInt32(clamping: test.text.utf8.count))
-      writer.integer(UInt32(clamping: test.ids.count))
+      writer.integer(UInt32(orMax: test.text.utf8.count))
+      writer.integer(UInt32(orMax: test.ids.count))
       writer.append(test.text.utf8)
       writer.align(to: 4)
-      for id in test.ids { writer.integer(UInt32(clamping: id)) }
+      for id in test.ids { writer.integer(UInt32(orMax: id)) }
     }
     return writer.bytes
   }
@@ -57,7 +57,8 @@ enum TokenizerCodec {
     let vocabulary = configuration.text.vocabularySize
     let count = tokenizer.pieces.count
     // The image placeholder is the one id that needs no row in the embedding.
-    guard count <= vocabulary || (count == vocabulary + 1 && configuration.imageTokenID == vocabulary)
+    guard
+      count <= vocabulary || (count == vocabulary + 1 && configuration.imageTokenID == vocabulary)
     else {
       throw InputError(
         file, "section TOKN: \(count) pieces, but section MODL has a vocabulary of \(vocabulary)")

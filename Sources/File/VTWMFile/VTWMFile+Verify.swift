@@ -68,7 +68,8 @@ extension VTWMFile {
     }
     if let place {
       throw InputError(
-        path, "tensor '\(info.key)': \(info.encoding == .q8 ? "scale" : "weight") at byte \(place)"
+        path,
+        "tensor '\(info.key)': \(info.encoding == .q8 ? "scale" : "weight") at byte \(place)"
           + " is not finite")
     }
     return checksum.value

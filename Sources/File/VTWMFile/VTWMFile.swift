@@ -45,7 +45,8 @@ package struct VTWMFile: Sendable {
     guard file.byteCount > 0 else { throw InputError(path, "is empty") }
     guard file.byteCount >= VTWMLayout.headerSize, file.byteCount <= VTWMLimits.fileSize else {
       throw InputError(
-        path, "has \(file.byteCount) bytes; a .vtwm file has \(VTWMLayout.headerSize)..."
+        path,
+        "has \(file.byteCount) bytes; a .vtwm file has \(VTWMLayout.headerSize)..."
           + "\(VTWMLimits.fileSize)")
     }
     let header = try FileHeader(

@@ -84,3 +84,9 @@ enum VTWMLimits {
   static let json = JSONLimits(
     byteCount: 16 << 20, depth: 32, valueCount: 200_000, stringByteCount: textSize)
 }
+
+extension FixedWidthInteger {
+  /// `value`, or the largest number there is if it does not fit: never one that a reader would take
+  /// for a legal one.
+  init(orMax value: Int) { self = Self(exactly: value) ?? .max }
+}

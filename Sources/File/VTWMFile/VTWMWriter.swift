@@ -100,7 +100,8 @@ package final class VTWMWriter {
     else { throw InputError(path, "the weights' size overflows") }
     for tensor in layout.tensors where tensor.specification.kind == .vector {
       precondition(
-        tensor.layout.encoding == .f32, "\(tensor.key) is a vector, but asked for in"
+        tensor.layout.encoding == .f32,
+        "\(tensor.key) is a vector, but asked for in"
           + " \(tensor.layout.encoding.name)")
     }
     records = layout.tensors.map { tensor in
@@ -150,7 +151,8 @@ package final class VTWMWriter {
       return alignment
     }
     throw InputError(
-      path, "the sections in front of the weights take \(size) bytes; at most"
+      path,
+      "the sections in front of the weights take \(size) bytes; at most"
         + " \(1 << Int(VTWMLimits.alignments.upperBound)) fit")
   }
 
@@ -306,7 +308,8 @@ package final class VTWMWriter {
     let schedule = plan.schedule
     guard schedule.profiles.indices.contains(schedule.defaultProfile) else {
       throw InputError(
-        file.path, "the default profile is number \(schedule.defaultProfile) of"
+        file.path,
+        "the default profile is number \(schedule.defaultProfile) of"
           + " \(schedule.profiles.count)")
     }
     let bytes = PlanCodec.encode(plan, configuration: contents.configuration)
@@ -331,7 +334,8 @@ package final class VTWMWriter {
     add(front)
     guard end <= groupStarts.first ?? end else {
       throw InputError(
-        file.path, "the plan takes \(end - (groupStarts.first ?? end)) bytes more than there is"
+        file.path,
+        "the plan takes \(end - (groupStarts.first ?? end)) bytes more than there is"
           + " room for; use fewer profiles")
     }
     for (group, (digest, crc)) in groupDigests.enumerated() {
@@ -375,7 +379,8 @@ private struct Payload {
   func section(after end: Int) -> SectionInfo {
     SectionInfo(
       type: type, instance: 0, codec: codec, content: type.content ?? .bytes,
-      offset: start(after: end), storedSize: stored.count, rawSize: raw.count, crc: CRC32(of: stored).value,
+      offset: start(after: end), storedSize: stored.count, rawSize: raw.count,
+      crc: CRC32(of: stored).value,
       alignment: VTWMLayout.metadataAlignment, sha256: SHA256Digest.of(raw))
   }
 }
