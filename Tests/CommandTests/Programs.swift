@@ -30,6 +30,9 @@ enum Programs {
       .joined(separator: "/")
   }()
 
+  /// Where the program `name` lies; a name with a slash is a path already.
+  static func path(_ name: String) -> String { name.contains("/") ? name : "\(folder)/\(name)" }
+
   /// Runs `name` with `arguments` and waits for its end.
   ///
   /// - Parameters:
@@ -40,7 +43,7 @@ enum Programs {
   ) throws -> ProgramResult {
     let scratch = try TemporaryFolder()
     let inputPath = try scratch.write(input, to: "in")
-    let path = name.contains("/") ? name : "\(folder)/\(name)"
+    let path = path(name)
     var actions = posix_spawn_file_actions_t()
     unsafe posix_spawn_file_actions_init(&actions)
     defer { unsafe posix_spawn_file_actions_destroy(&actions) }

@@ -1,0 +1,287 @@
+import TensorCore
+import TestSupport
+import Testing
+
+/// vtwconvert from outside: its bytes, its calibration, and what it refuses.
+@Suite struct ConvertTests {
+  let folder: TemporaryFolder
+  static let demo = repositoryPath("tools/demo-llava/model")
+  static let calibration = repositoryPath("tools/demo-llava/calib")
+
+  init() throws { folder = try TemporaryFolder() }
+
+  private func convert(_ input: String, _ output: String, _ options: [String] = []) throws
+    -> ProgramResult
+  {
+    try Programs.run("vtwconvert", [input, "-o", folder.path(output), "--quiet"] + options)
+  }
+
+  @Test(arguments: ["a", "b", "c", "d", "e", "f"])
+  func everySpellingGivesTheSameModel(spelling: String) throws {
+    let expected = try Fixture(at: fixturePath("expected/spellings.safetensors"))
+    let source = fixturePath("spellings/\(spelling)")
+    let tower = spelling == "e" ? ["--vision-tower", "\(source)/vision-tower"] : []
+    let done = try convert(source, "m.vtwm", ["--encoding", "f32"] + tower)
+    try #require(done.status == 0, "\(done.errors)")
+    // Spelling E brings its original template and pad rule; a square image is the same under both.
+    let run = try Programs.run(
+      "vtwrun",
+      [
+        folder.path("m.vtwm"), "--raw", "-p", try #require(expected.metadata["prompt"]), "--image",
+        fixturePath("images/square-96.jpg"), "-n", "1", "--trace", folder.path("t.safetensors"),
+        "--k", "1",
+      ])
+    try #require(run.status == 0, "\(run.errors)")
+    let found = try Fixture(at: folder.path("t.safetensors"))["logits"].floats
+    let want = try expected["k.01.logits"].floats.prefix(found.count)
+    let range = (want.max() ?? 0) - (want.min() ?? 0)
+    expectClose(found, Array(want), relative: 0, absolute: 1e-3 * range, spelling)
+  }
+
+  @Test func aFileAndAnIndexAreTakenWithTheirSiblings() throws {
+    let single = fixturePath("models/gqa")
+    #expect(try convert("\(single)/model.safetensors", "a.vtwm").status == 0)
+    #expect(try convert(single, "b.vtwm").status == 0)
+    #expect(try bytes("a.vtwm") == bytes("b.vtwm"))
+    let index = fixturePath("models/sharded/model.safetensors.index.json")
+    #expect(try convert(index, "c.vtwm").status == 0)
+  }
+
+  @Test(arguments: ["f32", "q8", "bf16"])
+  func threadsDoNotChangeTheFile(encoding: String) throws {
+    let options = ["--encoding", encoding, "--calib", Self.calibration, "--calib-limit", "12"]
+    for threads in ["1", "2"] {
+      let done = try convert(
+        Self.demo, "\(threads).vtwm", options + ["--threads", threads])
+      try #require(done.status == 0, "\(done.errors)")
+    }
+    #expect(try bytes("1.vtwm") == bytes("2.vtwm"))
+  }
+
+  /// Every number of the sweep against brute force by transformers: `make_calibration.py`.
+  @Test(arguments: [("demo", "demo-llava"), ("mini", "calib-mini")])
+  func calibrationEqualsTransformers(name: String, kind: String) throws {
+    let expected = try JSONValue(
+      parsing: try fileBytes(
+        at: fixturePath("expected/\(name)-calibration.json"), limit: 1 << 26), file: name)
+    let model = repositoryPath(try #require(expected["model"]?.stringValue))
+    let set = repositoryPath(try #require(expected["set"]?.stringValue))
+    let options = ["--calib", set, "--holdout", "0", "--encoding", "f32", "--json"]
+    let done = try convert(model, "m.vtwm", options)
+    try #require(done.status == 0, "\(done.errors)")
+    let found = try done.json
+    #expect(found["k"] == expected["k"]?["default"])
+    let tasks = try #require(expected["tasks"]?.arrayValue)
+    #expect(found["tasks"]?.arrayValue?.count == tasks.count)
+    for (have, want) in zip(found["tasks"]?.arrayValue ?? [], tasks) {
+      let task = have["name"]?.stringValue ?? "?"
+      #expect(have["name"] == want["name"])
+      #expect(have["samples"] == want["samples"])
+      #expect(have["positions"] == want["positions"])
+      for (one, other) in zip(have["curve"]?.arrayValue ?? [], want["curve"]?.arrayValue ?? []) {
+        #expect(one["k"] == other["k"])
+        for key in ["mean_kl", "p95_kl", "max_kl"] {
+          try expectSame(one[key], other[key], "\(task), K = \(one["k"] ?? .null), \(key)")
+        }
+        #expect(one["agreement"]?.doubleValue == other["agreement"]?.doubleValue, "\(task)")
+      }
+    }
+    let first = expected["first_token_mean_kl"]?.arrayValue ?? []
+    for (one, other) in zip(found["pooled"]?["curve"]?.arrayValue ?? [], first) {
+      try expectSame(one["first_token_mean_kl"], other, "first token, K = \(one["k"] ?? .null)")
+    }
+    let paper = try convert(model, "p.vtwm", options + ["--preset", "paper"])
+    #expect(try paper.json["k"] == expected["k"]?["paper"])
+  }
+
+  /// 1e-4 relative; below 1e-6 nats both are noise of f32 logits.
+  private func expectSame(_ found: JSONValue?, _ expected: JSONValue?, _ what: String) throws {
+    let a = try #require(found?.doubleValue)
+    let b = try #require(expected?.doubleValue)
+    #expect(abs(a - b) <= max(1e-4 * abs(b), 1e-6), "\(what): \(a), expected \(b)")
+  }
+
+  /// `relation` needs the image late: without that task an earlier layer will do.
+  @Test func aSetWithoutTheLateTaskWithdrawsEarlier() throws {
+    let tasks = ["colors", "position", "read-all", "read-row", "search"]
+    let sets = tasks.flatMap { ["--calib", "\($0)=\(Self.calibration)/\($0)"] }
+    let done = try convert(
+      Self.demo, "m.vtwm", ["--encoding", "f32", "--holdout", "0", "--json"] + sets)
+    try #require(done.status == 0, "\(done.errors)")
+    #expect(try done.json["k"]?.integerValue == 7)
+  }
+
+  /// The first token of a number needs no image, at any K; the default criterion is not fooled.
+  @Test func questionsForNumbersDoNotLeadToLayerZero() throws {
+    let done = try convert(
+      Self.demo, "m.vtwm",
+      ["--encoding", "f32", "--holdout", "0", "--json", "--calib", "\(Self.calibration)/read-row"])
+    try #require(done.status == 0, "\(done.errors)")
+    let found = try done.json
+    let first = found["pooled"]?["curve"]?.arrayValue?.first?["first_token_mean_kl"]?.doubleValue
+    #expect(try #require(first) < 1e-3)
+    #expect(try #require(found["k"]?.integerValue) >= 5)
+    #expect(found["warnings"]?.arrayValue?.isEmpty == true)
+  }
+
+  @Test func handsOnLayerIsTakenAsItIs() throws {
+    let done = try convert(Self.demo, "m.vtwm", ["--k", "6", "--json"])
+    try #require(done.status == 0, "\(done.errors)")
+    #expect(try done.json["k"]?.integerValue == 6)
+    let info = try Programs.run("vtwinfo", [folder.path("m.vtwm"), "--json", "--verify"])
+    #expect(info.status == 0)
+    let layers = try #require(try info.json["layers"]?.arrayValue)
+    #expect(layers.map { $0["truncated"] } == (0..<12).map { .bool($0 >= 6) })
+    #expect(try info.json["verified"] == true)
+  }
+
+  @Test func aBrokenImageIsLeftOutAndNamed() throws {
+    try folder.write([0x89, 0x50, 0x4E, 0x47], to: "set/broken.png")
+    try folder.link("set/good.png", to: "\(Self.calibration)/colors/000.png")
+    let done = try Programs.run(
+      "vtwconvert", [Self.demo, "-o", folder.path("m.vtwm"), "--calib", folder.path("set")])
+    #expect(done.status == 0, "\(done.errors)")
+    #expect(done.errors.contains("sample left out"))
+    #expect(done.errors.contains("broken.png"))
+  }
+
+  // MARK: Bad input
+
+  /// One line that contains `message`, exit 65, and no output file.
+  private func expectRefused(
+    _ result: ProgramResult, _ message: String, status: Int32 = 65, output: String = "m.vtwm",
+    sourceLocation: SourceLocation = #_sourceLocation
+  ) throws {
+    #expect(result.signal == 0, sourceLocation: sourceLocation)
+    #expect(result.status == status, "\(result.errors)", sourceLocation: sourceLocation)
+    let lines = result.errors.split(separator: "\n")
+    #expect(lines.count == 1, "\(result.errors)", sourceLocation: sourceLocation)
+    #expect(
+      result.errors.hasPrefix("error: ") && result.errors.contains(message), "\(result.errors)",
+      sourceLocation: sourceLocation)
+    let left = try folderEntries(at: folder.path).filter { $0.contains(output) }
+    #expect(left.isEmpty, sourceLocation: sourceLocation)
+  }
+
+  @Test func refusesWhatIsNoCheckpoint() throws {
+    try expectRefused(try convert(folder.path("nowhere"), "m.vtwm"), "nowhere")
+    try folder.makeFolder("empty")
+    try expectRefused(try convert(folder.path("empty"), "m.vtwm"), "empty")
+    try folder.write(#"{"model_type": "whisper"}"#, to: "other/config.json")
+    try folder.write([1], to: "other/model.safetensors")
+    try expectRefused(try convert(folder.path("other"), "m.vtwm"), "other")
+    let pickle = try folder.write([0x50, 0x4B, 3, 4, 0, 0, 0, 0, 0, 0], to: "x.bin")
+    try expectRefused(try convert(pickle, "m.vtwm"), "x.bin")
+  }
+
+  @Test func namesAnUnsupportedArchitecture() throws {
+    try copyDemo(to: "other") { name, bytes in
+      name == "config.json"
+        ? Array(
+          String(decoding: bytes, as: UTF8.self).replacingAll("\"llava\"", with: "\"whisper\"").utf8)
+        : bytes
+    }
+    try expectRefused(try convert(folder.path("other"), "m.vtwm"), "whisper")
+  }
+
+  @Test func refusesATruncatedFile() throws {
+    try copyDemo(to: "cut") { name, bytes in
+      name == "model.safetensors" ? Array(bytes.dropLast(1000)) : bytes
+    }
+    try expectRefused(try convert(folder.path("cut"), "m.vtwm"), "model.safetensors")
+  }
+
+  @Test func refusesAValueThatIsNotFinite() throws {
+    try copyDemo(to: "nan") { name, bytes in
+      guard name == "model.safetensors" else { return bytes }
+      var bytes = bytes
+      // f16 infinity in the middle of the data, which is a weight of some matrix.
+      bytes[bytes.count / 2 & ~1] = 0x00
+      bytes[bytes.count / 2 & ~1 | 1] = 0x7C
+      return bytes
+    }
+    for encoding in ["f32", "q8", "bf16", "f16"] {
+      try expectRefused(
+        try convert(folder.path("nan"), "m.vtwm", ["--encoding", encoding]), "inf")
+    }
+  }
+
+  @Test func refusesAMisshapenTensor() throws {
+    try copyDemo(to: "wide") { name, bytes in
+      name == "config.json"
+        ? Array(
+          String(decoding: bytes, as: UTF8.self)
+            .replacingAll("\"intermediate_size\": 512", with: "\"intermediate_size\": 513").utf8)
+        : bytes
+    }
+    try expectRefused(try convert(folder.path("wide"), "m.vtwm"), "513")
+  }
+
+  @Test func keepsAnExistingOutputUnlessForced() throws {
+    let path = try folder.write("mine", to: "old.vtwm")
+    let refused = try convert(Self.demo, "old.vtwm")
+    #expect(refused.status == 65 && refused.errors.contains("--force"), "\(refused.errors)")
+    #expect(try fileBytes(at: path, limit: 100) == Array("mine".utf8))
+    #expect(try convert(Self.demo, "old.vtwm", ["--force"]).status == 0)
+    #expect(try fileBytes(at: path, limit: 1 << 28).count > 1 << 20)
+  }
+
+  @Test func refusesAnEmptySetAndAWrongLayer() throws {
+    try folder.makeFolder("set")
+    try expectRefused(
+      try convert(Self.demo, "m.vtwm", ["--calib", folder.path("set")]), "set")
+    try folder.write("no image", to: "bad/a.png")
+    try expectRefused(
+      try Programs.run(
+        "vtwconvert",
+        [Self.demo, "-o", folder.path("m.vtwm"), "--quiet", "--calib", folder.path("bad")]),
+      "no sample")
+    try expectRefused(try convert(Self.demo, "m.vtwm", ["--k", "13"]), "0...12")
+    try expectRefused(
+      try Programs.run("vtwconvert", [Self.demo, "-o", folder.path("no/such/m.vtwm"), "--quiet"]),
+      "no/such")
+  }
+
+  /// A file-size limit stands for a full disk: the room is taken before the work begins.
+  @Test func saysThatTheDiskIsFull() throws {
+    let program = Programs.path("vtwconvert")
+    let done = try Programs.run(
+      "/bin/sh",
+      ["-c", "ulimit -f 100; exec \"$0\" \"$1\" -o \"$2\" --quiet", program, Self.demo,
+        folder.path("m.vtwm")])
+    try expectRefused(done, "m.vtwm")
+  }
+
+  @Test func usageErrorsExitWith64() throws {
+    #expect(try Programs.run("vtwconvert", []).status == 64)
+    #expect(try convert(Self.demo, "m.vtwm", ["--encoding", "q3"]).status == 64)
+    #expect(try convert(Self.demo, "m.vtwm", ["--preset", "other"]).status == 64)
+  }
+
+  // MARK: Helpers
+
+  private func bytes(_ name: String) throws -> [UInt8] {
+    try fileBytes(at: folder.path(name), limit: 1 << 28)
+  }
+
+  /// A copy of the demo checkpoint, each file passed through `change`.
+  private func copyDemo(to name: String, _ change: (String, [UInt8]) -> [UInt8]) throws {
+    for file in try folderEntries(at: Self.demo) {
+      let bytes = try fileBytes(at: "\(Self.demo)/\(file)", limit: 1 << 28)
+      try folder.write(change(file, bytes), to: "\(name)/\(file)")
+    }
+  }
+}
+
+extension String {
+  /// Every `old` replaced by `new`.
+  func replacingAll(_ old: String, with new: String) -> String {
+    var result = ""
+    var rest = self[...]
+    while let place = rest.firstRange(of: old) {
+      result += rest[..<place.lowerBound] + new
+      rest = rest[place.upperBound...]
+    }
+    return result + rest
+  }
+}

@@ -1,0 +1,178 @@
+import TensorCore
+import TestSupport
+import Testing
+
+/// vtwrun, vtwinfo, vtwbench and vtweval from outside, on the demo model.
+@Suite struct RunTests {
+  let folder: TemporaryFolder
+  let file: String
+  static let image = repositoryPath("tools/demo-llava/heldout/colors/000.png")
+  static let question = "What color is the top left cell?"
+
+  init() throws {
+    folder = try TemporaryFolder()
+    file = folder.path("demo.vtwm")
+    let done = try Programs.run(
+      "vtwconvert",
+      [
+        repositoryPath("tools/demo-llava/model"), "-o", file, "--quiet", "--calib",
+        repositoryPath("tools/demo-llava/calib"),
+      ])
+    try #require(done.status == 0, "\(done.errors)")
+  }
+
+  private func run(_ arguments: [String], input: String = "") throws -> ProgramResult {
+    try Programs.run("vtwrun", [file] + arguments, input: input)
+  }
+
+  private func ask(_ options: [String] = []) throws -> ProgramResult {
+    try run(["--image", Self.image, "-p", Self.question, "--json"] + options)
+  }
+
+  @Test func fullAndLastLayerAreTheSameBitForBit() throws {
+    let one = folder.path("1.safetensors")
+    let two = folder.path("2.safetensors")
+    let full = try ask(["--full", "--trace", one])
+    let last = try ask(["--k", "12", "--trace", two])
+    #expect(try full.json["token_ids"] == last.json["token_ids"])
+    #expect(try Fixture(at: one).tensors == Fixture(at: two).tensors)
+  }
+
+  @Test func withoutAnImageNothingIsWithdrawn() throws {
+    let one = folder.path("1.safetensors")
+    let two = folder.path("2.safetensors")
+    for (path, k) in [(one, "0"), (two, "12")] {
+      let done = try run(["-p", "Read the top row.", "--k", k, "--trace", path, "--json"])
+      try #require(done.status == 0, "\(done.errors)")
+      #expect(try done.json["rows"]?["visual"] == 0)
+    }
+    #expect(try Fixture(at: one).tensors == Fixture(at: two).tensors)
+  }
+
+  @Test(arguments: ["1", "2", "8"])
+  func threadsDoNotChangeTheAnswer(count: String) throws {
+    let path = folder.path("\(count).safetensors")
+    let reference = folder.path("reference.safetensors")
+    let one = try ask(["--threads", "1", "--trace", reference])
+    let many = try ask(["--threads", count, "--trace", path])
+    try #require(one.status == 0 && many.status == 0, "\(many.errors)")
+    #expect(try one.json["token_ids"] == many.json["token_ids"])
+    #expect(try Fixture(at: reference).tensors == Fixture(at: path).tensors)
+  }
+
+  @Test func jsonHasTheDocumentedNames() throws {
+    let done = try ask()
+    let found = try done.json
+    #expect(found["rows"]?["visual"] == 81)
+    #expect(found["k"]?.integerValue == (try info()["k"]?.integerValue))
+    for stage in ["load", "image", "vision", "prefill", "first_token", "decode"] {
+      #expect(try #require(found["seconds"]?[stage]?.doubleValue) >= 0)
+    }
+    for key in ["prefill", "decode"] { #expect(found["tokens_per_second"]?[key] != nil) }
+    for key in ["visual", "text"] { #expect(found["kv_bytes"]?[key] != nil) }
+    #expect(try #require(found["peak_bytes"]?.integerValue) > 1 << 20)
+    #expect(done.output.hasPrefix(try #require(found["text"]?.stringValue)))
+  }
+
+  private func info() throws -> JSONValue { try Programs.run("vtwinfo", [file, "--json"]).json }
+
+  @Test func readsThePromptFromAPipe() throws {
+    let piped = try run(["--image", Self.image], input: Self.question + "\n")
+    let given = try run(["--image", Self.image, "-p", Self.question])
+    #expect(piped.status == 0 && piped.output == given.output, "\(piped.errors)")
+  }
+
+  @Test func severalImagesAndAStopText() throws {
+    let done = try run(["--image", Self.image, "--image", Self.image, "-p", "And?", "--json"])
+    try #require(done.status == 0, "\(done.errors)")
+    #expect(try done.json["rows"]?["visual"] == 162)
+    let whole = try ask(["-n", "4"])
+    let text = try #require(try whole.json["text"]?.stringValue)
+    let stopped = try ask(["--stop", String(text.suffix(1))])
+    #expect(try stopped.json["text"]?.stringValue?.contains(text.suffix(1)) == false)
+  }
+
+  @Test func samplingFollowsTheSeed() throws {
+    let options = ["--temp", "3", "--top-k", "0", "--top-p", "1", "-n", "12", "--ignore-eos"]
+    let one = try ask(options + ["--seed", "1"])
+    #expect(try one.json["token_ids"] == ask(options + ["--seed", "1"]).json["token_ids"])
+    #expect(try one.json["token_ids"] != ask(options + ["--seed", "2"]).json["token_ids"])
+  }
+
+  @Test func thresholdsChooseTheirLayer() throws {
+    let strict = try ask(["--eta", "0.000001"])
+    #expect(try strict.json["k"] == 12)
+    let loose = try ask(["--eta", "0.1"])
+    #expect(try #require(try loose.json["k"]?.integerValue) < 12)
+  }
+
+  @Test func badInputIsOneLine() throws {
+    let broken = try folder.write("not an image", to: "a.jpg")
+    let long = String(repeating: "digit ", count: 2000)
+    let cases: [([String], String)] = [
+      (["--image", folder.path("none.png"), "-p", "x"], "none.png"),
+      (["--image", broken, "-p", "x"], "a.jpg"),
+      (["--image", Self.image, "-p", long], "1024"),
+      (["-p", "x", "--k", "13"], "0...12"),
+      (["-p", "x", "--profile", "nope"], "nope"),
+      (["-p", "", "--raw", "--image", Self.image], "<image>"),
+      (["-p", "x", "--isa", "mmx"], "mmx"),
+      (["-p", "x", "--expect-id", "00"], "content id"),
+      (["-p", "x", "--trace", "/nowhere/t.safetensors"], "/nowhere"),
+    ]
+    for (arguments, message) in cases {
+      let done = try run(arguments)
+      #expect(done.status == 65 && done.signal == 0, "\(arguments.prefix(4)): \(done.errors)")
+      #expect(done.errors.contains(message), "\(done.errors)")
+      #expect(done.errors.split(separator: "\n").count == 1, "\(done.errors)")
+    }
+    let other = try Programs.run("vtwrun", [broken, "-p", "x"])
+    #expect(other.status == 65 && other.errors.contains("a.jpg"))
+    #expect(try run(["-p", "x", "--full", "--k", "3"]).status == 64)
+    #expect(try run(["-p", "x", "--temp", "-1"]).status == 64)
+  }
+
+  @Test func everyPageOfInfoPrints() throws {
+    for page in [[], ["--plan"], ["--tensors"], ["--calibration"], ["--verify"]] {
+      let done = try Programs.run("vtwinfo", [file] + page)
+      #expect(done.status == 0 && !done.output.isEmpty, "\(done.errors)")
+    }
+    #expect(try info()["calibration"]?["tasks"]?.arrayValue?.count == 6)
+  }
+
+  @Test func benchComparesBothSides() throws {
+    let done = try Programs.run(
+      "vtwbench", [file, "--k", "4", "--runs", "1", "--warmup", "0", "--decode", "2", "--json"])
+    try #require(done.status == 0, "\(done.errors)")
+    for side in ["full", "withdrawn"] {
+      #expect(try #require(try done.json[side]?["prefill"]?.doubleValue) > 0)
+    }
+  }
+
+  /// The demo's promise: at the chosen layer held-out answers are the full model's, task by task,
+  /// and three layers earlier the task that needs the image late suffers.
+  @Test func heldOutAnswersStayTheFullModels() throws {
+    let k = try #require(try info()["k"]?.integerValue)
+    let done = try Programs.run(
+      "vtweval",
+      [
+        file, repositoryPath("tools/demo-llava/heldout-large"), "--json", "--quiet", "--k",
+        String(k), "--k", String(k - 3),
+      ])
+    try #require(done.status == 0, "\(done.errors)")
+    let profiles = try #require(try done.json["profiles"]?.arrayValue)
+    func agreement(_ profile: Int) -> [String: Double] {
+      var result: [String: Double] = [:]
+      for task in profiles[profile]["tasks"]?.arrayValue ?? [] {
+        result[task["name"]?.stringValue ?? ""] = task["agreement"]?.doubleValue
+      }
+      return result
+    }
+    let chosen = agreement(0)
+    #expect(chosen.count == 7)
+    for (task, share) in chosen { #expect(share >= (task == "all" ? 0.98 : 0.95), "\(task): \(share)") }
+    let worst = try #require(chosen.values.min())
+    let earlier = try #require(agreement(1).values.min())
+    #expect(earlier < worst - 0.03, "\(earlier) against \(worst)")
+  }
+}
