@@ -15,7 +15,8 @@ import Testing
     let model = try Model(TinyModel.configuration, try TinyModel.tensors(), Compute(threads: 2))
     var inputs: [SweepInput] = []
     for (index, images) in [1, 2, 0].enumerated() {
-      var input = ModelInput(ids: [1, 5], classes: [.system, .system], imageCount: 0, imageRanges: [])
+      var input = ModelInput(
+        ids: [1, 5], classes: [.system, .system], imageCount: 0, imageRanges: [])
       for image in 0..<images {
         input.imageRanges.append(input.ids.count..<input.ids.count + 9)
         input.ids += Array(repeating: 60, count: 9) + [Int32(8 + image)]

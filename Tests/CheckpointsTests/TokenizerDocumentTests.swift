@@ -98,14 +98,16 @@ import Testing
       """
     }
     let isolated = #""behavior": "Isolated", "invert": false"#
-    let llama3 = #"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}|"#
+    let llama3 =
+      #"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}|"#
       + #" ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"#
     #expect(try splitter(split(llama3, isolated)) == .llama3)
     #expect(
       try splitter(split(llama3, #""behavior": "Removed", "invert": true"#)) == .llama3)
     #expect(
       try splitter(split(llama3.replacing("{1,3}", with: ""), isolated)) == .qwen2)
-    let gpt2 = #"'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"#
+    let gpt2 =
+      #"'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"#
     #expect(try splitter(split(gpt2, isolated)) == .gpt2)
     #expect(
       try splitter(
@@ -136,7 +138,8 @@ import Testing
     let start = try #require(Self.sentencePiece.firstRange(of: "\"normalizer\""))
     let end = try #require(Self.sentencePiece.firstRange(of: "\"post_processor\""))
     let text = Self.sentencePiece.replacingCharacters(
-      start.lowerBound..<end.lowerBound, with: "\"normalizer\": null, \"pre_tokenizer\": \(step),\n")
+      start.lowerBound..<end.lowerBound, with: "\"normalizer\": null, \"pre_tokenizer\": \(step),\n"
+    )
     let model = try read(text)
     #expect(model.flags == [flag, .keepsLeadingSpace, .byteFallback, .addsBOS])
     expectRefusal(
@@ -156,8 +159,10 @@ import Testing
   @Test func theLastOfRepeatedMergesCounts() throws {
     let model = try read(
       Self.byteLevel,
-      [(#""ab": 2, "Ġ": 3"#, #""ab": 2, "Ġ": 3, "aa": 5"#),
-        (#"["a b"]"#, #"["a b", "a a", "a b"]"#)])
+      [
+        (#""ab": 2, "Ġ": 3"#, #""ab": 2, "Ġ": 3, "aa": 5"#),
+        (#"["a b"]"#, #"["a b", "a a", "a b"]"#),
+      ])
     #expect(model.merges.map(\.result) == [5, 2])
   }
 
@@ -200,8 +205,11 @@ import Testing
       pieces, (#"{"type": "Prepend", "prepend": "▁"},"#, ""),
       "the decoder is Replace, ByteFallback, Fuse, Strip; expected Replace, ByteFallback, Fuse")
     expectRefusal(
-      pieces, (#""type": "Replace", "pattern": {"String": " "}"#,
-        #""type": "Replace", "pattern": {"String": "x"}"#),
+      pieces,
+      (
+        #""type": "Replace", "pattern": {"String": " "}"#,
+        #""type": "Replace", "pattern": {"String": "x"}"#
+      ),
       "normalizer 'Replace' is not supported but for U+2581 in place of a space")
     expectRefusal(
       bytes, (#""add_prefix_space": false"#, #""add_prefix_space": true"#),
@@ -210,12 +218,18 @@ import Testing
       bytes, (#""decoder": {"type": "ByteLevel"}"#, #""decoder": null"#),
       "the decoder is not 'ByteLevel', as a byte-level vocabulary needs")
     expectRefusal(
-      bytes, (#""post_processor": {"type": "ByteLevel"}"#,
-        #""post_processor": {"type": "BertProcessing"}"#),
+      bytes,
+      (
+        #""post_processor": {"type": "ByteLevel"}"#,
+        #""post_processor": {"type": "BertProcessing"}"#
+      ),
       "post_processor 'BertProcessing' is not supported")
     expectRefusal(
-      pieces, (#"{"Sequence": {"id": "A"}}"#,
-        #"{"SpecialToken": {"id": "<x>"}}, {"Sequence": {"id": "A"}}"#),
+      pieces,
+      (
+        #"{"Sequence": {"id": "A"}}"#,
+        #"{"SpecialToken": {"id": "<x>"}}, {"Sequence": {"id": "A"}}"#
+      ),
       "post_processor 'TemplateProcessing' is not supported but for one token before and after "
         + "the text")
     expectRefusal(
@@ -228,7 +242,8 @@ import Testing
 
   @Test func malformedVocabulariesAreRefused() {
     let bytes = Self.byteLevel
-    expectRefusal(bytes, (#""a": 0"#, #""a": "0""#), "'model.vocab' has a string for 'a', not an id")
+    expectRefusal(
+      bytes, (#""a": 0"#, #""a": "0""#), "'model.vocab' has a string for 'a', not an id")
     expectRefusal(bytes, (#""b": 1"#, #""b": 0"#), "'model.vocab' has id 0 twice")
     expectRefusal(bytes, (#""b": 1"#, #""b": -1"#), "id -1 lies outside 0..<2097152")
     expectRefusal(bytes, (#""id": 4"#, #""id": 99999999"#), "id 99999999 lies outside 0..<2097152")

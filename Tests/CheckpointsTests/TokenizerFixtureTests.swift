@@ -86,9 +86,11 @@ import Testing
       let text = try #require(entry["text"]?.stringValue)
       #expect(first.encode(text) == second.encode(text), "\(printable(text))")
     }
-    #expect(template == PromptTemplate(
-      name: "vicuna_v1", opening: "A chat between a curious user and an AI assistant. ",
-      userStart: "USER: ", image: "<image>\n", userEnd: " ", assistantStart: "ASSISTANT:",
-      assistantEnd: " "))
+    #expect(
+      template
+        == PromptTemplate(
+          name: "vicuna_v1", opening: "A chat between a curious user and an AI assistant. ",
+          userStart: "USER: ", image: "<image>\n", userEnd: " ", assistantStart: "ASSISTANT:",
+          assistantEnd: " "))
   }
 }

@@ -73,10 +73,10 @@ import Testing
       Model().bytes,
       [
         "tokenizer_config.json": """
-          {"add_bos_token": false, "add_eos_token": true, "legacy": false, "eos_token": "a",
-           "pad_token": "<p>", "added_tokens_decoder": {"2": {"content": "</s>", "special": true},
-             "8": {"content": "<u>", "special": false}}}
-          """,
+        {"add_bos_token": false, "add_eos_token": true, "legacy": false, "eos_token": "a",
+         "pad_token": "<p>", "added_tokens_decoder": {"2": {"content": "</s>", "special": true},
+           "8": {"content": "<u>", "special": false}}}
+        """,
         "added_tokens.json": #"{"<p>": 7}"#,
       ])
     #expect(

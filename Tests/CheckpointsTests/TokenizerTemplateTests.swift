@@ -41,7 +41,8 @@ import Testing
         text += (space ? " " : "") + answer + template.assistantEnd
       } else {
         let images = message["images"]?.integerValue ?? 0
-        text += template.userStart + String(repeating: template.image, count: images)
+        text +=
+          template.userStart + String(repeating: template.image, count: images)
           + (message["question"]?.stringValue ?? "") + template.userEnd + template.assistantStart
       }
     }
@@ -109,9 +110,11 @@ import Testing
     func template(_ name: String) throws -> PromptTemplate {
       try #require(try cases(refused: false).first { $0.name == name }).template()
     }
-    #expect(try template("vicuna") == PromptTemplate(
-      name: "vicuna_v1", opening: "", userStart: "USER: ", image: "<image>\n", userEnd: " ",
-      assistantStart: "ASSISTANT:", assistantEnd: " "))
+    #expect(
+      try template("vicuna")
+        == PromptTemplate(
+          name: "vicuna_v1", opening: "", userStart: "USER: ", image: "<image>\n", userEnd: " ",
+          assistantStart: "ASSISTANT:", assistantEnd: " "))
     let named = try #require(PromptTemplate.named("chatml"))
     var lines = try template("chatml, lines")
     #expect(lines.opening == "<|im_start|>system\nYou look at pictures.<|im_end|>\n")

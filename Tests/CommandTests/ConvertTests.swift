@@ -178,7 +178,8 @@ import Testing
     try copyDemo(to: "other") { name, bytes in
       name == "config.json"
         ? Array(
-          String(decoding: bytes, as: UTF8.self).replacingAll("\"llava\"", with: "\"whisper\"").utf8)
+          String(decoding: bytes, as: UTF8.self).replacingAll("\"llava\"", with: "\"whisper\"").utf8
+        )
         : bytes
     }
     try expectRefused(try convert(folder.path("other"), "m.vtwm"), "whisper")
@@ -247,8 +248,10 @@ import Testing
     let program = Programs.path("vtwconvert")
     let done = try Programs.run(
       "/bin/sh",
-      ["-c", "ulimit -f 100; exec \"$0\" \"$1\" -o \"$2\" --quiet", program, Self.demo,
-        folder.path("m.vtwm")])
+      [
+        "-c", "ulimit -f 100; exec \"$0\" \"$1\" -o \"$2\" --quiet", program, Self.demo,
+        folder.path("m.vtwm"),
+      ])
     try expectRefused(done, "m.vtwm")
   }
 

@@ -33,7 +33,9 @@ import Testing
     var arguments = [file, "--raw", "-p", prompt, "-n", "64", "--ignore-eos", "--json"]
     for image in images.arrayValue ?? [] {
       let name = image.stringValue ?? ""
-      arguments += ["--image", name.contains("/") ? repositoryPath(name) : fixturePath("images/\(name)")]
+      arguments += [
+        "--image", name.contains("/") ? repositoryPath(name) : fixturePath("images/\(name)"),
+      ]
     }
     let trace = folder.path("trace.safetensors")
     for k in 0...layerCount {

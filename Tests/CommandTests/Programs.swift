@@ -68,8 +68,10 @@ enum Programs {
     while unsafe waitpid(process, &status, 0) < 0, errno == EINTR {}
     return ProgramResult(
       status: (status >> 8) & 0xFF, signal: status & 0x7F,
-      output: String(decoding: try fileBytes(at: scratch.path("out"), limit: 1 << 28), as: UTF8.self),
-      errors: String(decoding: try fileBytes(at: scratch.path("err"), limit: 1 << 28), as: UTF8.self)
+      output: String(
+        decoding: try fileBytes(at: scratch.path("out"), limit: 1 << 28), as: UTF8.self),
+      errors: String(
+        decoding: try fileBytes(at: scratch.path("err"), limit: 1 << 28), as: UTF8.self)
     )
   }
 }
@@ -79,6 +81,6 @@ private func withCStrings<R>(
   _ strings: [String], _ body: (UnsafePointer<UnsafeMutablePointer<CChar>?>) -> R
 ) -> R {
   var pointers = unsafe strings.map { unsafe strdup($0) } + [nil]
-  defer { for unsafe pointer in unsafe pointers { unsafe free(pointer) } }
+  defer { for unsafepointer in unsafe pointers { unsafe free(pointer) } }
   return unsafe body(&pointers)
 }

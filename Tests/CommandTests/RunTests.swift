@@ -170,7 +170,9 @@ import Testing
     }
     let chosen = agreement(0)
     #expect(chosen.count == 7)
-    for (task, share) in chosen { #expect(share >= (task == "all" ? 0.98 : 0.95), "\(task): \(share)") }
+    for (task, share) in chosen {
+      #expect(share >= (task == "all" ? 0.98 : 0.95), "\(task): \(share)")
+    }
     let worst = try #require(chosen.values.min())
     let earlier = try #require(agreement(1).values.min())
     #expect(earlier < worst - 0.03, "\(earlier) against \(worst)")

@@ -49,9 +49,10 @@ import Testing
         let weights = scores.map { exp($0 - top) }
         let sum = weights.reduce(0, +)
         for e in 0..<d {
-          out[at + e] = (0..<seen).reduce(0.0) {
-            $0 + weights[$1] * Double(v[$1 * kvWidth + column + e])
-          } / sum
+          out[at + e] =
+            (0..<seen).reduce(0.0) {
+              $0 + weights[$1] * Double(v[$1 * kvWidth + column + e])
+            } / sum
         }
       }
     }

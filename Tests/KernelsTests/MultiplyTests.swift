@@ -13,7 +13,8 @@ import Testing
         var sum = 0.0
         for k in 0..<columns {
           let a = x[m * columns + k]
-          sum += Double(weight.encoding == .bf16 ? roundedToBF16(a) : a)
+          sum +=
+            Double(weight.encoding == .bf16 ? roundedToBF16(a) : a)
             * Double(values[n * columns + k])
         }
         result.append(sum)

@@ -59,7 +59,8 @@ import Testing
       let expected = exact(activation, Double(values[index]))
       // 1e-6 of the value; where the value all but vanishes, exponents of rounded arguments.
       let bound = 1e-6 * abs(expected) + (abs(expected) < 1e-2 ? 3e-8 : 0)
-      #expect(abs(Double(found[index]) - expected) <= bound, "\(set) \(activation) at \(values[index])")
+      #expect(
+        abs(Double(found[index]) - expected) <= bound, "\(set) \(activation) at \(values[index])")
     }
   }
 

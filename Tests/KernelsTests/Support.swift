@@ -46,7 +46,8 @@ func expectClose(
   sourceLocation: SourceLocation = #_sourceLocation
 ) {
   guard found.count == expected.count else {
-    Issue.record("\(label): \(found.count) values, expected \(expected.count)",
+    Issue.record(
+      "\(label): \(found.count) values, expected \(expected.count)",
       sourceLocation: sourceLocation)
     return
   }

@@ -157,7 +157,8 @@ import Testing
         case 0: sign * fraction * 0x1p-24
         case 31: fraction == 0 ? sign * .infinity : .nan
         default:
-          sign * (1024 + fraction) * 0x1p-25 * Float(sign: .plus, exponent: exponent, significand: 1)
+          sign * (1024 + fraction) * 0x1p-25
+            * Float(sign: .plus, exponent: exponent, significand: 1)
         }
       let found = f16[Int(pattern)]
       #expect(value.isNaN ? found.isNaN : found.bitPattern == value.bitPattern)

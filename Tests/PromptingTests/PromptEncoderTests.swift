@@ -79,8 +79,9 @@ import Testing
 
   @Test func answersBeginAsTheModelWouldWriteThem() throws {
     let tokenizer = try Tokenizer(model)
-    #expect(try encoder().answer("Be") == [Int32(SmallModel.firstText) + 1]
-      + tokenizer.encode("Be", addsSpecialTokens: false).suffix(1))
+    #expect(
+      try encoder().answer("Be") == [Int32(SmallModel.firstText) + 1]
+        + tokenizer.encode("Be", addsSpecialTokens: false).suffix(1))
     var lines = template
     lines.assistantStart = "BOT:\n"
     #expect(try encoder(lines).answer("B").map { tokenizer.piece($0)?.bytes } == [[0x42]])
@@ -89,7 +90,8 @@ import Testing
 
   @Test func placeholderInAQuestionIsRefused() throws {
     let problem = InputError(
-      "", "the question contains '<image>', which stands for an image: leave it out, or write the "
+      "",
+      "the question contains '<image>', which stands for an image: leave it out, or write the "
         + "whole prompt yourself as raw text")
     let encoder = try encoder()
     #expect(throws: problem) { try encoder.firstTurn(question: "a <image> b", imageCount: 1) }
@@ -102,8 +104,9 @@ import Testing
     #expect(input.ids == expanded(try Tokenizer(model).encode(text)))
     let system = input.classes.prefix { $0 == .system }.count
     #expect(system == input.imageRanges[0].lowerBound)
-    #expect(input.classes[input.imageRanges[0].upperBound..<input.imageRanges[1].lowerBound]
-      .allSatisfy { $0 == .user })
+    #expect(
+      input.classes[input.imageRanges[0].upperBound..<input.imageRanges[1].lowerBound]
+        .allSatisfy { $0 == .user })
     let plain = try encoder().raw("why", imageCount: 0)
     #expect(plain.classes.allSatisfy { $0 == .user })
     #expect(plain.imageRanges.isEmpty)
@@ -113,7 +116,8 @@ import Testing
     let encoder = try encoder()
     #expect(
       throws: InputError(
-        "", "the prompt does not say where its 2 images should go: put '<image>' there, once per "
+        "",
+        "the prompt does not say where its 2 images should go: put '<image>' there, once per "
           + "image")
     ) { try encoder.raw("why?", imageCount: 2) }
     #expect(throws: InputError("", "the prompt has 2 marks '<image>', but 1 image was given")) {

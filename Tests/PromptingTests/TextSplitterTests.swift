@@ -11,8 +11,9 @@ import Testing
   }
 
   @Test func gpt2KeepsOneSpaceWithAWord() {
-    #expect(parts("It's  a test: x2y\n\n z ", .gpt2)
-      == ["It", "'s", " ", " a", " test", ":", " x", "2", "y", "\n\n", " z", " "])
+    #expect(
+      parts("It's  a test: x2y\n\n z ", .gpt2)
+        == ["It", "'s", " ", " a", " test", ":", " x", "2", "y", "\n\n", " z", " "])
     #expect(parts("'ll'LL 'd", .gpt2) == ["'ll", "'", "LL", " '", "d"])
     #expect(parts(" \n a", .gpt2) == [" \n", " a"])
     #expect(parts("1234 ½!?", .gpt2) == ["1234", " ½", "!?"])

@@ -18,8 +18,9 @@ import Testing
     #expect(try texts(euro + [97], byteLevel) == ["", "", "€", "a", ""])
     #expect(try texts([97, 0xE2, 0x82], byteLevel) == ["a", "", "", "\u{FFFD}"])
     #expect(try texts([0xE2, 97], byteLevel) == ["", "\u{FFFD}a", ""])
-    #expect(try texts([0xC0, 0xF0, 0x9F, 0x99, 0x82], byteLevel)
-      == ["\u{FFFD}", "", "", "", "🙂", ""])
+    #expect(
+      try texts([0xC0, 0xF0, 0x9F, 0x99, 0x82], byteLevel)
+        == ["\u{FFFD}", "", "", "", "🙂", ""])
     #expect(try texts([0xF0, 0x80], byteLevel) == ["", "\u{FFFD}\u{FFFD}", ""])
   }
 
@@ -29,11 +30,13 @@ import Testing
     #expect(try texts(euro + [261], sentencePiece) == ["", "", "", "€a", ""])
     #expect(try texts(euro, sentencePiece) == ["", "", "", "€"])
     // One wrong byte spoils its run, as with Hugging Face.
-    #expect(try texts(euro + [first + 0xFF, 261], sentencePiece)
-      == ["", "", "", "", "\u{FFFD}\u{FFFD}\u{FFFD}\u{FFFD}a", ""])
+    #expect(
+      try texts(euro + [first + 0xFF, 261], sentencePiece)
+        == ["", "", "", "", "\u{FFFD}\u{FFFD}\u{FFFD}\u{FFFD}a", ""])
     // Control pieces give no text and end no run.
-    #expect(try texts([euro[0], euro[1], 2, euro[2], 261], sentencePiece)
-      == ["", "", "", "", "€a", ""])
+    #expect(
+      try texts([euro[0], euro[1], 2, euro[2], 261], sentencePiece)
+        == ["", "", "", "", "€a", ""])
   }
 
   @Test func onlyTheFirstSpaceIsTakenOff() throws {
@@ -51,7 +54,8 @@ import Testing
       let tokenizer = try Tokenizer(model)
       for _ in 0..<500 {
         let ids = (0..<random.next(below: 12)).map { _ in
-          Int32(random.next(below: 2) == 0 ? 0xC0 + random.next(below: 64) : random.next(below: 270))
+          Int32(
+            random.next(below: 2) == 0 ? 0xC0 + random.next(below: 64) : random.next(below: 270))
         }
         var stream = TextStream(tokenizer, skipsSpecial: skipsSpecial)
         var joined = ""

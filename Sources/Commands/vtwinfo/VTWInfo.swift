@@ -61,7 +61,8 @@ struct VTWInfo: ParsableCommand {
       let found = tokenizer.encode(test.text).map(Int.init)
       guard found == test.ids else {
         throw InputError(
-          file, "the tokenizer gives \(found.prefix(12)) for '\(printable(test.text, limit: 40))'; "
+          file,
+          "the tokenizer gives \(found.prefix(12)) for '\(printable(test.text, limit: 40))'; "
             + "the file says \(test.ids.prefix(12))")
       }
     }

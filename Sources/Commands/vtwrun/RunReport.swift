@@ -10,8 +10,9 @@ struct RunReport {
   private let loadSeconds: Double
   private let firstTokenSeconds: Double
 
-  init(turn: Conversation.Turn, session: Session, loadSeconds: Double, start: ContinuousClock.Instant)
-  {
+  init(
+    turn: Conversation.Turn, session: Session, loadSeconds: Double, start: ContinuousClock.Instant
+  ) {
     self.turn = turn
     self.session = session
     self.loadSeconds = loadSeconds
@@ -56,7 +57,8 @@ struct RunReport {
     let layers = session.model.configuration.text.layerCount
     let k = session.profile.withdrawalLayer
     let withdrawal =
-      k == layers ? "visual rows stay in all \(layers) layers"
+      k == layers
+      ? "visual rows stay in all \(layers) layers"
       : "visual rows leave at layer \(k) of \(layers)"
     return """
       load         \(timeText(loadSeconds))

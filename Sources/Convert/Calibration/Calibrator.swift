@@ -112,7 +112,8 @@ package struct Calibrator {
     input.classes += fed.map { _ in TokenClass.generated }
     guard input.ids.count <= model.configuration.text.contextLength else {
       throw InputError(
-        "", "needs \(input.ids.count) rows; the context has "
+        "",
+        "needs \(input.ids.count) rows; the context has "
           + "\(model.configuration.text.contextLength)")
     }
     return SweepInput(

@@ -93,7 +93,9 @@ package struct ByteWriter {
   }
 
   package mutating func float(_ value: Float) { integer(value.bitPattern) }
-  package mutating func zeros(_ count: Int) { bytes.append(contentsOf: repeatElement(0, count: count)) }
+  package mutating func zeros(_ count: Int) {
+    bytes.append(contentsOf: repeatElement(0, count: count))
+  }
   package mutating func append(_ more: some Sequence<UInt8>) { bytes.append(contentsOf: more) }
 
   /// Appends zeros up to the next multiple of `alignment`.

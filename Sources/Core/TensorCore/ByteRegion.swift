@@ -28,8 +28,10 @@ import Glibc
     var status = stat()
     guard unsafe fstat(descriptor, &status) == 0 else { throw InputError(path, errorText(errno)) }
     guard status.st_mode & S_IFMT == S_IFREG else {
-      throw InputError(path, status.st_mode & S_IFMT == S_IFDIR
-        ? "is a folder, not a file" : "is not a regular file")
+      throw InputError(
+        path,
+        status.st_mode & S_IFMT == S_IFDIR
+          ? "is a folder, not a file" : "is not a regular file")
     }
     guard status.st_size > 0 else { throw InputError(path, "is empty") }
     try self.init(mapping: descriptor, byteCount: Int(status.st_size), name: path)

@@ -77,7 +77,8 @@ package final class Conversation {
     let input = try prompt(text, imageCount: imagePaths.count, isRaw: isRaw)
     guard input.ids.count <= session.room else {
       throw InputError(
-        "", "the prompt needs \(input.ids.count) rows, but only \(session.room) of the context's "
+        "",
+        "the prompt needs \(input.ids.count) rows, but only \(session.room) of the context's "
           + "\(session.model.configuration.text.contextLength) are free")
     }
     var images: [PixelTensor] = []

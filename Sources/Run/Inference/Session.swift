@@ -53,7 +53,8 @@ package final class Session {
     guard !input.ids.isEmpty else { throw InputError("", "the prompt is empty") }
     guard input.ids.count <= room else {
       throw InputError(
-        "", "the prompt needs \(input.ids.count) rows, but only \(room) of the context's "
+        "",
+        "the prompt needs \(input.ids.count) rows, but only \(room) of the context's "
           + "\(text.contextLength) are free")
     }
     let kept = profile.segments.last?.classes ?? .all

@@ -26,7 +26,8 @@ package struct VisionTower: Sendable {
   package func features(of image: PixelTensor) throws(InputError) -> Rows {
     guard image.width == configuration.imageSize, image.height == configuration.imageSize else {
       throw InputError(
-        "", "the image steps give \(image.width)x\(image.height) pixels; the vision tower needs "
+        "",
+        "the image steps give \(image.width)x\(image.height) pixels; the vision tower needs "
           + "\(configuration.imageSize)x\(configuration.imageSize)")
     }
     let rows = configuration.rowCount

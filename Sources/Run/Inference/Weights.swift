@@ -73,12 +73,14 @@ struct WeightLookup {
         }
         guard view.shape == specification.shape else {
           throw InputError(
-            view.region.name, "tensor '\(specification.key)' is \(view.shape); the configuration "
+            view.region.name,
+            "tensor '\(specification.key)' is \(view.shape); the configuration "
               + "needs \(specification.shape)")
         }
         guard specification.kind != .vector || view.encoding == .f32 else {
           throw InputError(
-            view.region.name, "tensor '\(specification.key)' is \(view.encoding.name); f32 expected")
+            view.region.name, "tensor '\(specification.key)' is \(view.encoding.name); f32 expected"
+          )
         }
         specifications[specification.key] = specification
       }

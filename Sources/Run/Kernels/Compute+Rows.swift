@@ -71,7 +71,8 @@ extension Compute {
 
   private func checkNorm(_ x: Rows, _ y: Rows, _ vectors: [TensorView]) {
     precondition(
-      x.count == y.count && x.width == y.width, "\(x.count) x \(x.width) into \(y.count) x \(y.width)")
+      x.count == y.count && x.width == y.width,
+      "\(x.count) x \(x.width) into \(y.count) x \(y.width)")
     for vector in vectors {
       precondition(
         vector.encoding == .f32 && vector.rows * vector.columns == x.width,
@@ -103,7 +104,8 @@ extension Compute {
   /// y += x.
   package func add(_ x: Rows, to y: Rows) {
     precondition(
-      x.count == y.count && x.width == y.width, "\(x.count) x \(x.width) to \(y.count) x \(y.width)")
+      x.count == y.count && x.width == y.width, "\(x.count) x \(x.width) to \(y.count) x \(y.width)"
+    )
     parallelRanges(x.count, grain: grain(x.width)) { range in
       let start = range.lowerBound * x.width
       unsafe vtw_add(kernels, x.address + start, y.address + start, range.count * x.width)

@@ -38,7 +38,8 @@ import Glibc
     let rowsPerBlock = VTW_CACHE_ROWS
     reservedBytes = max(1, (capacity + rowsPerBlock - 1) / rowsPerBlock) * blockBytes
     let address = unsafe mmap(
-      nil, reservedBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
+      nil, reservedBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0
+    )
     guard let address = unsafe address, unsafe address != MAP_FAILED else {
       preconditionFailure("no address space for \(reservedBytes) bytes of keys and values")
     }

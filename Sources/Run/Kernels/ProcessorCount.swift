@@ -70,7 +70,9 @@ enum ProcessorCount {
     guard let file = unsafe fopen(path, "re") else { return [] }
     defer { unsafe fclose(file) }
     var bytes = [UInt8](repeating: 0, count: 16384)
-    let count = unsafe bytes.withUnsafeMutableBytes { unsafe fread($0.baseAddress, 1, $0.count, file) }
+    let count = unsafe bytes.withUnsafeMutableBytes {
+      unsafe fread($0.baseAddress, 1, $0.count, file)
+    }
     return String(decoding: bytes[..<count], as: UTF8.self)
       .split(separator: "\n").map(String.init)
   }

@@ -18,9 +18,10 @@ package struct PromptEncoder: Sendable {
   package init(
     tokenizer: Tokenizer, template: PromptTemplate, imageTokenID: Int32?, rowsPerImage: Int
   ) {
-    self.tokenizer = imageTokenID.map {
-      tokenizer.recognizing(template.imagePlaceholder, as: $0)
-    } ?? tokenizer
+    self.tokenizer =
+      imageTokenID.map {
+        tokenizer.recognizing(template.imagePlaceholder, as: $0)
+      } ?? tokenizer
     self.template = template
     self.imageTokenID = imageTokenID
     self.rowsPerImage = rowsPerImage
@@ -41,11 +42,13 @@ package struct PromptEncoder: Sendable {
       if imageTokenID == nil { throw InputError("", "this model reads no images") }
       if input.imageCount == 0 {
         throw InputError(
-          "", "the prompt does not say where its \(counted(imageCount, "image")) should go: "
+          "",
+          "the prompt does not say where its \(counted(imageCount, "image")) should go: "
             + "put '\(mark)' there, once per image")
       }
       throw InputError(
-        "", "the prompt has \(counted(input.imageCount, "mark")) '\(mark)', but "
+        "",
+        "the prompt has \(counted(input.imageCount, "mark")) '\(mark)', but "
           + "\(counted(imageCount, "image")) \(imageCount == 1 ? "was" : "were") given")
     }
     return input
@@ -84,7 +87,8 @@ package struct PromptEncoder: Sendable {
   /// A space goes before it where the template's last word is not followed by white space:
   /// "ASSISTANT:" is answered " a cat".
   package func answer(_ text: String) -> [Int32] {
-    let needsSpace = template.assistantStart.unicodeScalars.last
+    let needsSpace =
+      template.assistantStart.unicodeScalars.last
       .map { !$0.properties.isWhitespace } ?? false
     return tokenizer.tokens(in: needsSpace ? " " + text : text, continues: true).map(\.id)
   }
@@ -102,7 +106,8 @@ package struct PromptEncoder: Sendable {
   private func checked(_ input: ModelInput, _ imageCount: Int) throws(InputError) -> ModelInput {
     guard input.imageCount == imageCount else {
       throw InputError(
-        "", "the question contains '\(printable(template.imagePlaceholder))', which stands for an "
+        "",
+        "the question contains '\(printable(template.imagePlaceholder))', which stands for an "
           + "image: leave it out, or write the whole prompt yourself as raw text")
     }
     return input

@@ -39,7 +39,8 @@ struct AddedToken: Equatable {
     }
     guard try !flag("single_word", false) else {
       throw InputError(
-        file, "added token '\(printable(content))' matches whole words only, which is not supported")
+        file, "added token '\(printable(content))' matches whole words only, which is not supported"
+      )
     }
     self.init(
       id: id, content: content, isSpecial: try flag("special", false),

@@ -39,7 +39,8 @@ package struct ChatTemplate {
       }
     } catch {
       throw InputError(
-        file, "the chat template is not one we can express: \(printable(error.problem)); choose "
+        file,
+        "the chat template is not one we can express: \(printable(error.problem)); choose "
           + "one with --template (\(PromptTemplate.names.joined(separator: ", ")))")
     }
   }
@@ -78,8 +79,9 @@ package struct ChatTemplate {
     // A template that ends turns only where another follows has no end here; it is then part of
     // `assistantStart`, which gives the same prompts.
     result.userEnd = ChatTemplate.dropping(prefix: turn[1], of: prompt[1]) == nil ? "" : turn[1]
-    result.assistantStart = String(prompt[1].unicodeScalars.dropFirst(
-      result.userEnd.unicodeScalars.count))
+    result.assistantStart = String(
+      prompt[1].unicodeScalars.dropFirst(
+        result.userEnd.unicodeScalars.count))
 
     let between = conversation[2]
     if !ended[2].isEmpty, let start = ChatTemplate.dropping(prefix: ended[2], of: between),
@@ -141,16 +143,17 @@ package struct ChatTemplate {
     variables["tools"] = JinjaValue.none
     variables["documents"] = JinjaValue.none
     variables["add_generation_prompt"] = .bool(prompts)
-    variables["messages"] = .list(messages.map { message in
-      var content = JinjaValue.string(message.text)
-      if contentIsList {
-        let image = JinjaValue.dictionary(["type": .string("image")])
-        let text = JinjaValue.dictionary(["type": .string("text"), "text": content])
-        content = .list(Array(repeating: image, count: message.images ?? 0) + [text])
-      }
-      let role = message.images == nil ? "assistant" : "user"
-      return .dictionary(["role": .string(role), "content": content])
-    })
+    variables["messages"] = .list(
+      messages.map { message in
+        var content = JinjaValue.string(message.text)
+        if contentIsList {
+          let image = JinjaValue.dictionary(["type": .string("image")])
+          let text = JinjaValue.dictionary(["type": .string("text"), "text": content])
+          content = .list(Array(repeating: image, count: message.images ?? 0) + [text])
+        }
+        let role = message.images == nil ? "assistant" : "user"
+        return .dictionary(["role": .string(role), "content": content])
+      })
     let text = try JinjaRenderer.render(nodes, variables)
     return ChatTemplate.dropping(prefix: addedBOS, of: text) ?? text
   }
@@ -168,7 +171,8 @@ package struct ChatTemplate {
     var text = result.opening
     for message in messages {
       if let images = message.images {
-        text += result.userStart + String(repeating: result.image, count: images) + message.text
+        text +=
+          result.userStart + String(repeating: result.image, count: images) + message.text
           + result.userEnd + result.assistantStart
       } else {
         text += lead + message.text + result.assistantEnd

@@ -20,7 +20,8 @@ struct SpecialTokenFiles {
     for source in [configuration, map] {
       for role in SpecialTokenFiles.roles where texts[role] == nil {
         // A token is written as its text or as an object with its content.
-        texts[role] = source?.json[role]?.stringValue
+        texts[role] =
+          source?.json[role]?.stringValue
           ?? source?.json[role]?["content"]?.stringValue
       }
     }

@@ -26,7 +26,9 @@ struct TokenizerDocument {
   private func model() throws(InputError) -> TokenizerModel {
     let bpe = try bytePairModel()
     let rules = try stepRules(hasByteFallback: try flag(bpe, "byte_fallback", "model"))
-    guard let vocabulary = bpe["vocab"]?.objectValue else { throw error("'model.vocab' is missing") }
+    guard let vocabulary = bpe["vocab"]?.objectValue else {
+      throw error("'model.vocab' is missing")
+    }
     var flags = rules.flags
     if try flag(bpe, "byte_fallback", "model") { flags.insert(.byteFallback) }
     if try flag(bpe, "ignore_merges", "model") { flags.insert(.ignoresMerges) }

@@ -31,7 +31,8 @@ struct TokenizerRules: Equatable {
     if !normalizerAddsSpace, !hasSpace, !isMarked { return Array(token.content.utf8) }
     guard normalizerAddsSpace, !hasSpace, !isMarked else {
       throw InputError(
-        file, "added token '\(printable(token.content))' with a space is looked for in normalised "
+        file,
+        "added token '\(printable(token.content))' with a space is looked for in normalised "
           + "text, which is not supported")
     }
     return Array("\u{2581}\(token.content)".utf8)
@@ -79,7 +80,8 @@ extension TokenizerDocument {
 
   private func refusal(_ stage: String, _ step: JSONValue, _ detail: String = "") -> InputError {
     let type = step["type"]?.stringValue ?? "unnamed"
-    return error("\(stage) '\(printable(type))' is not supported\(detail.isEmpty ? "" : " \(detail)")")
+    return error(
+      "\(stage) '\(printable(type))' is not supported\(detail.isEmpty ? "" : " \(detail)")")
   }
 
   // Byte level
@@ -124,7 +126,8 @@ extension TokenizerDocument {
   private func splitter(_ step: JSONValue) throws(InputError) -> TokenizerModel.Splitter {
     let pattern = step["pattern"]?["Regex"]?.stringValue ?? step["pattern"]?["String"]?.stringValue
     guard let pattern, let splitter = TokenizerDocument.splitters[pattern] else {
-      throw refusal("pre_tokenizer", step, "with pattern '\(printable(pattern ?? "none", limit: 300))'")
+      throw refusal(
+        "pre_tokenizer", step, "with pattern '\(printable(pattern ?? "none", limit: 300))'")
     }
     // The patterns match all text, so to keep the matches alone is the same as to isolate them.
     let behavior = step["behavior"]?.stringValue

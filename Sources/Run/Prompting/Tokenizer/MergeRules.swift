@@ -32,7 +32,8 @@ final class MergeRules: Sendable {
       }
     }
     self.merges = merges
-    scoreRanks = model.kind == .sentencePieceScores
+    scoreRanks =
+      model.kind == .sentencePieceScores
       ? model.pieces.map { MergeRules.rank(ofScore: $0.score) } : []
   }
 

@@ -26,7 +26,8 @@ struct NormalizedText {
       while let first = source[range].first, first == UInt8(ascii: " ") { range.removeFirst() }
     }
     guard !range.isEmpty else { return }
-    let keepsSpace = flags.contains(.keepsLeadingSpace)
+    let keepsSpace =
+      flags.contains(.keepsLeadingSpace)
       && (source[range.lowerBound] == UInt8(ascii: " ")
         || source[range].starts(with: NormalizedText.space))
     if prefixes && !keepsSpace { append(NormalizedText.space, end: range.lowerBound) }

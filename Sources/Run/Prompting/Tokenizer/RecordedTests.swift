@@ -10,7 +10,8 @@ extension TokenizerModel {
     let tokenizer = try Tokenizer(self)
     var texts = [
       "", " ", "Hello, world!", " two  spaces and three   ", "In 1999, 3.14159 or 1000000?",
-      "I'm sure they'll SAY: \"DON'T\"", "café, naïve, Ångström", "cafe\u{301} A\u{30A}ngstro\u{308}m",
+      "I'm sure they'll SAY: \"DON'T\"", "café, naïve, Ångström",
+      "cafe\u{301} A\u{30A}ngstro\u{308}m",
       "你好，世界。図をみて", "Что на картинке?", "🙂👩‍👩‍👧 🇨🇭", "tab\tline\nCRLF\r\n\n  end",
       "def f(x):\n    return x ** 2\n", "\u{2581}a\u{A0}b\u{3000}c\u{200D}",
     ]

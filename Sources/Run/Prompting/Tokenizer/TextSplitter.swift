@@ -40,7 +40,8 @@ package struct TextSplitter {
     while start < kinds.count {
       let limit = rule == .digitsGPT2 ? endOfDigitsPart(from: start) : kinds.count
       while start < limit {
-        let end = rule == .llama3 || rule == .qwen2
+        let end =
+          rule == .llama3 || rule == .qwen2
           ? endOfLlamaPart(from: start, limit: limit) : endOfGPT2Part(from: start, limit: limit)
         parts.append(places[start]..<places[end])
         start = end
@@ -103,8 +104,9 @@ package struct TextSplitter {
     if let end = endOfContraction(from: start, limit: limit, ignoresCase: true) { return end }
     switch kinds[start] {
     case .letter: return run(from: start, limit: limit) { $0 == .letter }
-    case .number: return rule == .qwen2
-      ? start + 1 : run(from: start, limit: min(limit, start + 3)) { $0 == .number }
+    case .number:
+      return rule == .qwen2
+        ? start + 1 : run(from: start, limit: min(limit, start + 3)) { $0 == .number }
     case .space, .other:
       if start + 1 < limit, kinds[start + 1] == .letter {
         return run(from: start + 1, limit: limit) { $0 == .letter }

@@ -18,7 +18,8 @@ package struct TextStream {
     self.tokenizer = tokenizer
     self.skipsSpecial = skipsSpecial
     let flags = tokenizer.model.flags
-    stripsSpace = tokenizer.model.kind != .byteLevel
+    stripsSpace =
+      tokenizer.model.kind != .byteLevel
       && (flags.contains(.prefixesSpace) || flags.contains(.prefixesFirstSpaceOnly))
   }
 

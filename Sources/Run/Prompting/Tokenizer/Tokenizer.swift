@@ -49,9 +49,11 @@ package struct Tokenizer: Sendable {
         if bytePieces[byte] >= 0 { twin = bytePieces[byte] }
         bytePieces[byte] = id
       case .control, .user, .unknown:
-        let isNormalized = model.kind == .sentencePieceMerges
+        let isNormalized =
+          model.kind == .sentencePieceMerges
           && piece.bytes.starts(with: NormalizedText.space)
-        twin = isNormalized
+        twin =
+          isNormalized
           ? normalizedSpecials.insert(piece.bytes, id: id) : specials.insert(piece.bytes, id: id)
       case .unused: break
       }
@@ -128,7 +130,8 @@ package struct Tokenizer: Sendable {
       return
     }
     let isFirst = run.lowerBound == 0
-    let prefixes = model.flags.contains(.prefixesFirstSpaceOnly)
+    let prefixes =
+      model.flags.contains(.prefixesFirstSpaceOnly)
       ? isFirst : model.flags.contains(.prefixesSpace)
     let text = NormalizedText(
       escapingSpacesOf: source, run, prefixes: prefixes && !(continues && isFirst),

@@ -192,7 +192,8 @@ struct JinjaParser {
     while true {
       if accept(".") {
         let name = try name()
-        value = accept("(")
+        value =
+          accept("(")
           ? try call(name, of: value) : .member(value, name)
       } else if accept("[") {
         value = try subscripted(value)
