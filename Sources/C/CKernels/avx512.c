@@ -290,6 +290,7 @@ TARGET static void narrow_f16(const float *x, uint16_t *out, size_t count) {
 #define COMMON                                                                            \
   .f16 = {TILE, 1, 4, 64, 512, avx512_pack_f32, panel_f16},                               \
   .q8 = {Q8_TILE, 32, 40, 1088, SIZE_MAX, avx512_pack_q8, panel_q8},                      \
+    .q4 = {Q4_TILE, 32, 40, 576, SIZE_MAX, avx512_pack_q4, avx512_panel_q4},          \
   .dot_quad = dot_quad,                                                                   \
   .attention_rows = TILE,                                                                 \
   .attend_tile = avx512_attend_tile,                                                        \

@@ -116,6 +116,7 @@ const vtw_kernels vtw_kernels_generic = {
     .f16 = {TILE, 1, 4, 64, 512, generic_pack_f32, panel_f16},
     .bf16 = {TILE, 2, 8, 128, 256, generic_pack_rounded, panel_bf16},
     .q8 = {TILE, 32, 40, 1088, SIZE_MAX, generic_pack_q8, panel_q8},
+    .q4 = {Q4_TILE, 32, 40, 576, SIZE_MAX, generic_pack_q4, generic_panel_q4},
     .dot_quad = dot_quad,
     .attention_rows = TILE,
     .attend_tile = generic_attend_tile,

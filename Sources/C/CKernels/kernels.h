@@ -6,7 +6,7 @@
 /* Rows of a weight panel: outputs computed side by side. */
 enum { VTW_PANEL = 32 };
 
-/* Columns that share an activation scale in q8 products. */
+/* Columns that share a weight scale in q8 and q4. */
 enum { VTW_GROUP = 32 };
 
 /* Most rows of x in one step of an f32 product. */
@@ -16,7 +16,7 @@ enum { VTW_QUAD = 4 };
 enum { VTW_TILE_MAX = 12 };
 
 /* One row tile times one panel over `steps` steps of a tile's columns (1 for f32 and f16, 2 for
- * bf16, 32 for q8):  c[m][0..<32] (+)= sum over the steps, summed in the order of the steps.
+ * bf16, 32 for q8 and q4):  c[m][0..<32] (+)= sum over the steps, summed in the order of the steps.
  *   w: the panel from its first step on;  a: the tile's packed activations from that step on
  *   c: rows of `ldc` floats, any alignment;  rows: 1 ..< tile rows + 1 */
 typedef void vtw_panel_function(const void *w, const void *a, size_t rows, size_t steps, float *c,
@@ -36,7 +36,7 @@ typedef struct {
 } vtw_product;
 
 struct vtw_kernels {
-  vtw_product f16, bf16, q8;
+  vtw_product f16, bf16, q8, q4;
 
   /* Dot products of 4 rows of f32 weights with 1...VTW_QUAD rows of x (row stride = columns):
    * out[4 * m + j] = w[j] . x[m]. */

@@ -7,6 +7,7 @@ static const vtw_product *product_for(const vtw_kernels *k, vtw_encoding encodin
   switch (encoding) {
   case VTW_BF16: return &k->bf16;
   case VTW_Q8: return &k->q8;
+  case VTW_Q4: return &k->q4;
   default: return &k->f16;
   }
 }
