@@ -13,11 +13,13 @@ RELEASE = ROOT / ".build" / "release"
 _TORCH = ["torch==2.13.0", "transformers==5.5.4", "tokenizers==0.22.2"]
 _ARRAYS = ["numpy==2.4.6", "pillow==13.0.0"]
 PACKAGES = {
+    "plain": _ARRAYS,
     "torch": _TORCH + _ARRAYS,
     "openvino": ["openvino==2026.4.1", "openvino-genai==2026.4.1.0",
                  "openvino-tokenizers==2026.4.1.0", "optimum-intel==2.2.0", "optimum==2.3.0",
                  "nncf==3.4.0"] + _TORCH + _ARRAYS,
-    "llama": ["cmake==4.4.0", "ninja==1.13.0", "gguf==0.19.0", "jinja2", "diskcache"] + _ARRAYS,
+    "llama": ["cmake==4.4.5", "ninja==1.13.2", "gguf==0.19.0", "jinja2==3.1.6", "diskcache==5.6.3",
+              "typing_extensions==4.15.0"] + _ARRAYS,
 }
 # optimum-intel brings a torchvision built for CUDA, which breaks transformers beside a CPU torch.
 UNWANTED = {"openvino": ["torchvision"]}

@@ -18,6 +18,7 @@ def main():
     parser.add_argument("folder")
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--text-rows", type=int, required=True)
+    parser.add_argument("--images", type=int, default=1)
     parser.add_argument("--decode", type=int, required=True)
     options = parser.parse_args()
 
@@ -33,12 +34,13 @@ def main():
     # Ids below the placeholder's, whatever the vocabulary is.
     text = torch.randint(3, min(image, 600), (1, options.text_rows))
     half = options.text_rows // 2
-    ids = torch.cat([text[:, :half], torch.full((1, visual), image), text[:, half:]], 1)
+    places = torch.full((1, options.images * visual), image)
+    ids = torch.cat([text[:, :half], places, text[:, half:]], 1)
     decoder = model.model.language_model
     loaded = time.perf_counter() - start
 
     for _ in sys.stdin:
-        pixels = torch.randn(1, 3, side, side, dtype=torch.bfloat16)
+        pixels = torch.randn(options.images, 3, side, side, dtype=torch.bfloat16)
         with torch.inference_mode():
             start = time.perf_counter()
             tower = model.model.vision_tower(pixels, output_hidden_states=True)

@@ -74,7 +74,9 @@ struct BenchResults {
   // MARK: Rates and shares
 
   /// Operations per second of a prefill, attention included.
-  private func prefillRate(_ side: Side) -> Samples { side.cost.operations / side.stages[\.prefill] }
+  private func prefillRate(_ side: Side) -> Samples {
+    side.cost.operations / side.stages[\.prefill]
+  }
 
   /// The least time that the prefill's products need at the ceiling, as a share of its time.
   private func prefillShare(_ side: Side) -> Samples {
@@ -170,16 +172,19 @@ struct BenchResults {
     var text = page.text + "\n"
     text += "decoder products, \(work.encoding.name): share of the ceiling of this run\n"
     var shares = TextTable(columns: [14, 20, 20, 8])
-    let unit = work.unit.rawValue
-    if let ceiling = ceilings.units[work.unit] {
-      shares.add(["\(unit) peak", gigas(ceiling, "GOP/s")])
-      shares.add(["\(ProductMeter.manyRows) rows", gigas(ceilings.many, "GOP/s"), percent(share(ceilings.many))])
-      shares.add(["\(ProductMeter.fewRows) rows", gigas(ceilings.few, "GOP/s"), percent(share(ceilings.few))])
+    for (unit, ceiling) in ceilings.units.sorted(by: { $0.key.rawValue < $1.key.rawValue }) {
+      shares.add(["\(unit.rawValue) peak", gigas(ceiling, "GOP/s")])
+    }
+    for (rows, rate) in [
+      (ProductMeter.manyRows, ceilings.many), (ProductMeter.fewRows, ceilings.few),
+    ] {
+      shares.add(["\(rows) rows", gigas(rate, "GOP/s"), percent(share(rate), of: work.unit)])
     }
     shares.add(["stream", gigas(ceilings.stream, "GB/s")])
-    shares.add(["1 row", gigas(ceilings.single, "GB/s"), percent(ceilings.single / ceilings.stream)])
-    if !visionShare.values.isEmpty {
-      shares.add(["vision tower", gigas(visionRate, "GOP/s"), percent(visionShare)])
+    let single = ceilings.single / ceilings.stream
+    shares.add(["1 row", gigas(ceilings.single, "GB/s"), percent(single) + " of stream"])
+    if let unit = work.visionUnit, work.visualRows > 0 {
+      shares.add(["vision tower", gigas(visionRate, "GOP/s"), percent(visionShare, of: unit)])
     }
     text += shares.text + "\n"
     if let sweep { text += sweep.text + "\n" }
@@ -197,10 +202,7 @@ struct BenchResults {
 
   private func rate(_ side: Side) -> String { gigas(prefillRate(side), "GOP/s") }
 
-  private func products(_ side: Side) -> String {
-    let share = prefillShare(side)
-    return share.values.isEmpty ? "" : percent(share) + " of \(work.unit.rawValue)"
-  }
+  private func products(_ side: Side) -> String { percent(prefillShare(side), of: work.unit) }
 
   private func reading(_ side: Side) -> String { gigas(decodeRate(side), "GB/s") }
 
@@ -211,6 +213,11 @@ struct BenchResults {
   private func gigas(_ samples: Samples, _ unit: String) -> String {
     let value = samples.median * 1e-9
     return "\(fixed(value, value < 100 ? 1 : 0)) \(unit)"
+  }
+
+  /// Empty where there is no ceiling.
+  private func percent(_ share: Samples, of unit: ArithmeticUnit) -> String {
+    share.values.isEmpty ? "" : percent(share) + " of \(unit.rawValue)"
   }
 
   private func percent(_ samples: Samples) -> String { "\(fixed(samples.median * 100, 0)) %" }

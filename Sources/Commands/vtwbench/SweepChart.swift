@@ -13,6 +13,22 @@ struct SweepChart {
 
   private static let left = 84.0, right = 640.0, width = 760.0, height = 560.0
 
+  // Plain rules for each medium instead of variables, which many viewers of SVG do not know.
+  private static let light = rules(
+    page: "#ffffff", ink: "#1f2328", grid: "#d0d7de", lines: ["#0550ae", "#953800", "#6639ba"])
+  private static let dark = rules(
+    page: "#0d1117", ink: "#e6edf3", grid: "#3d444d", lines: ["#79c0ff", "#ffa657", "#d2a8ff"])
+  private static let paper = rules(
+    page: "#ffffff", ink: "#000000", grid: "#bbbbbb", lines: ["#000000", "#000000", "#000000"])
+
+  private static func rules(page: String, ink: String, grid: String, lines: [String]) -> String {
+    var text = "  .page { fill: \(page) } text { fill: \(ink) } .grid { stroke: \(grid) }"
+    for (style, color) in zip(["a", "b", "c"], lines) {
+      text += "\n  .\(style) { stroke: \(color) } .label-\(style) { fill: \(color) }"
+    }
+    return text
+  }
+
   init(_ sweep: Sweep, work: BenchWork, file: String) {
     self.sweep = sweep
     self.work = work
@@ -25,18 +41,17 @@ struct SweepChart {
       <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 \(number(Self.width)) \
       \(number(Self.height))" role="img" aria-label="Time to the first token over K">
       <style>
-        svg { --page: #ffffff; --ink: #1f2328; --faint: #d0d7de; --a: #0550ae; --b: #953800;
-          --c: #6639ba; font: 13px system-ui, sans-serif }
-        @media (prefers-color-scheme: dark) { svg { --page: #0d1117; --ink: #e6edf3;
-          --faint: #3d444d; --a: #79c0ff; --b: #ffa657; --c: #d2a8ff } }
-        @media print { svg { --page: #ffffff; --ink: #000000; --faint: #bbbbbb; --a: #000000;
-          --b: #000000; --c: #000000 } }
-        .page { fill: var(--page) } text { fill: var(--ink) } .title { font-size: 16px }
-        .grid { stroke: var(--faint); fill: none } .a { stroke: var(--a) } .b { stroke: var(--b) }
-        .c { stroke: var(--c) } .line { fill: none; stroke-width: 2 }
-        .b.line { stroke-dasharray: 7 4 } .c.line { stroke-dasharray: 2 4 }
-        .label-a { fill: var(--a) } .label-b { fill: var(--b) } .label-c { fill: var(--c) }
+        svg { font: 13px system-ui, sans-serif } .title { font-size: 16px }
+        .line { fill: none; stroke-width: 2 } .b.line { stroke-dasharray: 7 4 }
+        .c.line { stroke-dasharray: 2 4 } .grid { fill: none }
         .end { text-anchor: end } .middle { text-anchor: middle }
+      \(Self.light)
+        @media (prefers-color-scheme: dark) {
+      \(Self.dark)
+        }
+        @media print {
+      \(Self.paper)
+        }
       </style>
       <rect class="page" width="100%" height="100%"/>
       <text class="title" x="\(number(Self.left))" y="26">\(escaped(name)): visual rows leave at \
