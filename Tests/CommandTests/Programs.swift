@@ -81,6 +81,6 @@ private func withCStrings<R>(
   _ strings: [String], _ body: (UnsafePointer<UnsafeMutablePointer<CChar>?>) -> R
 ) -> R {
   var pointers = unsafe strings.map { unsafe strdup($0) } + [nil]
-  defer { for unsafepointer in unsafe pointers { unsafe free(pointer) } }
+  defer { unsafe pointers.forEach { unsafe free($0) } }
   return unsafe body(&pointers)
 }
