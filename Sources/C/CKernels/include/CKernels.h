@@ -203,4 +203,6 @@ void vtw_pool_run(vtw_pool *pool, size_t count, void (*body)(void *context, size
 /* Marks in allowed[0 ..< count] the processors on which this process may run; returns how many. */
 size_t vtw_allowed_processors(uint8_t *allowed, size_t count);
 
+#include "CKernelsCeilings.h"
+
 #endif
