@@ -1,7 +1,7 @@
 import Glibc
 
 /// Writes text to a file descriptor, whole.
-private func writeAll(_ text: String, to descriptor: Int32) -> Bool {
+func writeAll(_ text: String, to descriptor: Int32) -> Bool {
   var bytes = Array(text.utf8)[...]
   while !bytes.isEmpty {
     let written = unsafe bytes.withUnsafeBytes {
