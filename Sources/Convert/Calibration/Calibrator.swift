@@ -54,10 +54,11 @@ package struct Calibrator {
       samples,
       byteCount: { rows, textRows in
         LayerSweep.byteCount(rows: rows, textRows: textRows, text: text)
-      },
-      progress: progress
-    ) { batch, progress in
-      divergences += sweep(batch, progress: progress)
+      }
+    ) { batch, done in
+      divergences += sweep(batch) { layers in
+        progress(share(done, batch.count, layers, of: samples.count))
+      }
     }
     return Outcome(divergences: divergences, refused: refused)
   }
@@ -69,13 +70,19 @@ package struct Calibrator {
   package func inputMoments(_ samples: [Sample], progress: (Double) -> Void) -> InputMoments {
     let moments = InputMoments()
     _ = inBatches(
-      samples, observe: moments.add, byteCount: { rows, _ in FullPass.byteCount(rows, of: model) },
-      progress: progress
-    ) { batch, progress in
-      FullPass(model, precision: precision).run(
-        batch.map(\.input), observe: moments.add, progress: progress)
+      samples, observe: moments.add, byteCount: { rows, _ in FullPass.byteCount(rows, of: model) }
+    ) { batch, done in
+      FullPass(model, precision: precision).run(batch.map(\.input), observe: moments.add) {
+        layers in progress(share(done, batch.count, layers, of: samples.count))
+      }
     }
     return moments
+  }
+
+  /// The share of `total` samples that is done when `done` are and a batch has passed `layers`.
+  private func share(_ done: Int, _ batchCount: Int, _ layers: Int, of total: Int) -> Double {
+    let part = Double(layers) / Double(model.configuration.text.layerCount)
+    return (Double(done) + part * Double(batchCount)) / Double(max(total, 1))
   }
 
   /// Prepares `samples` and hands them to `body` in batches within the memory bound.
@@ -83,12 +90,11 @@ package struct Calibrator {
   /// - Parameters:
   ///   - observe: is shown the inputs of the products of tower and projector.
   ///   - byteCount: what a sample of so many rows, so many of them text, takes in a batch.
-  ///   - progress: share done, 0...1.
-  ///   - body: takes a batch, and a function to be told how many layers are done.
+  ///   - body: takes a batch and the number of samples before it.
   /// - Returns: the samples that cannot be used.
   private func inBatches(
     _ samples: [Sample], observe: InputObserver? = nil, byteCount: (Int, Int) -> Int,
-    progress: (Double) -> Void, body: (Batch, (Int) -> Void) -> Void
+    body: (Batch, Int) -> Void
   ) -> [RefusedSample] {
     var refused: [RefusedSample] = []
     var batch: Batch = []
@@ -96,10 +102,7 @@ package struct Calibrator {
     var done = 0
     func flush() {
       guard !batch.isEmpty else { return }
-      body(batch) { layers in
-        let share = Double(layers) / Double(model.configuration.text.layerCount)
-        progress((Double(done) + share * Double(batch.count)) / Double(max(samples.count, 1)))
-      }
+      body(batch, done)
       done += batch.count
       batch = []
       bytes = 0
