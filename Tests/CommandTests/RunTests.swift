@@ -104,6 +104,11 @@ import Testing
     #expect(done.status == 65 && done.output.isEmpty, "\(done.output)")
   }
 
+  @Test func benchWithoutImagesHasNoVisionRatio() throws {
+    let done = try bench(["--images", "0", "--runs", "1"])
+    #expect(done.status == 0 && done.output.contains("–") && !done.output.contains("nan"))
+  }
+
   @Test(arguments: ["--images", "--text-rows"])
   func benchRefusesAPromptBeyondTheContextAtOnce(option: String) throws {
     let done = try Programs.run("vtwbench", [file, option, String(Int.max)])
