@@ -227,12 +227,22 @@ import Testing
   }
 
   @Test func keepsAnExistingOutputUnlessForced() throws {
-    let path = try folder.write("mine", to: "old.vtwm")
+    #expect(try convert(Self.demo, "old.vtwm", ["--encoding", "f32"]).status == 0)
+    let path = folder.path("old.vtwm")
+    let old = try fileBytes(at: path, limit: 1 << 28)
     let refused = try convert(Self.demo, "old.vtwm")
     #expect(refused.status == 65 && refused.errors.contains("--force"), "\(refused.errors)")
-    #expect(try fileBytes(at: path, limit: 100) == Array("mine".utf8))
+    #expect(try fileBytes(at: path, limit: 1 << 28) == old)
     #expect(try convert(Self.demo, "old.vtwm", ["--force"]).status == 0)
-    #expect(try fileBytes(at: path, limit: 1 << 28).count > 1 << 20)
+    #expect(try fileBytes(at: path, limit: 1 << 28).count < old.count)
+  }
+
+  /// Forced or not: a checkpoint's tokenizer, for one, is no output.
+  @Test func neverReplacesAFileOfAnotherKind() throws {
+    let path = try folder.write("mine", to: "tokenizer.json")
+    let refused = try convert(Self.demo, "tokenizer.json", ["--force"])
+    #expect(refused.status == 65 && refused.errors.contains("not a .vtwm file"))
+    #expect(try fileBytes(at: path, limit: 100) == Array("mine".utf8))
   }
 
   @Test func refusesAnEmptySetAndAWrongLayer() throws {

@@ -76,7 +76,7 @@ struct VTWConvert: ParsableCommand {
 
   @OptionGroup(title: "Engine") var engine: EngineOptions
 
-  @Flag(help: "Replace the output if it exists.")
+  @Flag(help: "Replace the output if it is a .vtwm file.")
   var force = false
 
   @Flag(help: "Refuse checkpoints with tensors that the model does not use.")

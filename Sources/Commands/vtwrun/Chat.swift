@@ -40,6 +40,7 @@ struct Chat {
       case "/reset":
         conversation.reset()
         images = []
+        report = nil
       case "/stats": StandardError.write(report?.text ?? "no answer yet\n")
       case "/image":
         if words.count == 2 {

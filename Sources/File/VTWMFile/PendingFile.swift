@@ -14,7 +14,7 @@ final class PendingFile {
   private let replaces: Bool
 
   /// - Parameters:
-  ///   - overwrite: whether a file at `path` may be replaced.
+  ///   - overwrite: whether a .vtwm file at `path` may be replaced; other files never are.
   ///   - inputs: files that must survive, so `path` must not name one of them.
   init(_ path: String, overwrite: Bool, inputs: [String]) throws(InputError) {
     try Self.checkTarget(path, overwrite: overwrite, inputs: inputs)
@@ -61,6 +61,16 @@ final class PendingFile {
     guard overwrite else {
       throw InputError(path, "exists already; choose another output or pass --force")
     }
+    // Whatever else lies there, such as a tokenizer or a picture, was not meant.
+    guard target.st_size == 0 || startsLikeOurs(path) else {
+      throw InputError(path, "exists and is not a .vtwm file; choose another output")
+    }
+  }
+
+  private static func startsLikeOurs(_ path: String) -> Bool {
+    guard let region = try? ByteRegion(mapping: path) else { return false }
+    let magic = VTWMLayout.magic
+    return region.byteCount >= magic.count && region.copy(0..<magic.count) == magic
   }
 
   private static func folder(of path: String) -> String {
