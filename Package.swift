@@ -86,7 +86,8 @@ targets += stage(
 
 // Measure
 targets += stage("Statistics", in: "Measure")
-targets += stage("SampleSets", in: "Measure", uses: ["TensorCore"])
+targets += stage(
+  "SampleSets", in: "Measure", uses: ["TensorCore", "Architecture", "Prompting"])
 
 // Convert
 targets += stage(

@@ -1,5 +1,6 @@
 import CommandSupport
 import Inference
+import Prompting
 import TensorCore
 
 /// The interactive chat of a terminal.
@@ -51,7 +52,7 @@ struct Chat {
       default:
         do {
           let start = ContinuousClock().now
-          let turn = try conversation.ask(line, imagePaths: images, isRaw: false) {
+          let turn = try conversation.ask(line, images: images.map(ImageSource.init(path:)), isRaw: false) {
             StandardOutput.write($0)
           }
           StandardOutput.write("\n")
