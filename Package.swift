@@ -87,7 +87,8 @@ targets += stage(
 // Measure
 targets += stage("Statistics", in: "Measure")
 targets += stage(
-  "SampleSets", in: "Measure", uses: ["TensorCore", "Architecture", "Prompting"])
+  "SampleSets", in: "Measure", uses: ["TensorCore", "Architecture", "Prompting"],
+  testsUse: [crypto])
 
 // Convert
 targets += stage(

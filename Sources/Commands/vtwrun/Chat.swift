@@ -52,7 +52,9 @@ struct Chat {
       default:
         do {
           let start = ContinuousClock().now
-          let turn = try conversation.ask(line, images: images.map(ImageSource.init(path:)), isRaw: false) {
+          let turn = try conversation.ask(
+            line, images: images.map(ImageSource.init(path:)), isRaw: false
+          ) {
             StandardOutput.write($0)
           }
           StandardOutput.write("\n")

@@ -119,7 +119,8 @@ struct VTWRun: ParsableCommand {
     }
     let recorder = trace.map { _ in Trace() }
     let turn = try conversation.ask(
-      prompt == nil ? trimmedEnd(text) : text, images: image.map(ImageSource.init(path:)), isRaw: raw, trace: recorder
+      prompt == nil ? trimmedEnd(text) : text, images: image.map(ImageSource.init(path:)),
+      isRaw: raw, trace: recorder
     ) {
       StandardOutput.write($0)
     }

@@ -43,7 +43,9 @@ private struct ChatConversation {
       throw InputError("", "has no list 'messages'")
     }
     // The prompt's template has its own opening.
-    let spoken = messages.filter { !["system", "developer"].contains($0["role"]?.stringValue ?? "") }
+    let spoken = messages.filter {
+      !["system", "developer"].contains($0["role"]?.stringValue ?? "")
+    }
     guard let first = spoken.first, first["role"]?.stringValue == "user" else {
       throw InputError("", "the messages do not begin with one of role 'user'")
     }

@@ -65,15 +65,21 @@ struct DelimitedRows {
     firstRow = position
   }
 
-  /// Calls `body` with every row but the first; rows without anything in them are passed over.
+  /// Calls `body` with every row but the first; rows without anything in them are passed over.  Of
+  /// more rows than are read, the first too many is a problem and the last.
   func forEach(_ body: (Row) -> Void) {
     let bytes = file.bytes
     var position = firstRow
-    while position.offset < bytes.count {
+    var count = 0
+    while position.offset < bytes.count, count <= SampleLimits.entries {
       var row = Self.row(bytes, dialect, &position)
       if row.cells.count == 1, row.cells[0].range.isEmpty, row.problem == nil { continue }
       if row.problem == nil, row.cells.count != columns.count {
         row.problem = "has \(row.cells.count) cells; the table has \(columns.count) columns"
+      }
+      count += 1
+      if count > SampleLimits.entries {
+        row.problem = "more than \(SampleLimits.entries) rows are not read"
       }
       body(row)
     }
@@ -105,7 +111,8 @@ struct DelimitedRows {
 
   /// Reads the row at `position`, which moves behind its line break.  After a mistake the rest of the
   /// line is skipped; a quote that does not end takes the rest of the file.
-  private static func row(_ bytes: Span<UInt8>, _ dialect: Dialect, _ position: inout Position) -> Row
+  private static func row(_ bytes: Span<UInt8>, _ dialect: Dialect, _ position: inout Position)
+    -> Row
   {
     let quote = UInt8(ascii: "\"")
     var row = Row(line: position.line, cells: [], problem: nil)

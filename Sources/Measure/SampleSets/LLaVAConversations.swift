@@ -9,7 +9,8 @@ extension ListLayout {
     recognizes: { file in file.firstObject?["conversations"]?.arrayValue != nil },
     read: { (file, place, reader) throws(InputError) in
       file.forEachEntry(of: place, into: &reader) { (entry) throws(InputError) in
-        let fields = try SampleFields(parsing: try file.text(entry.range, limit: SampleLimits.sample))
+        let fields = try SampleFields(
+          parsing: try file.text(entry.range, limit: SampleLimits.sample))
         var images: [ImageSource] = []
         for name in try fields.imageNames {
           images.append(try place.image(name, orIn: "images"))

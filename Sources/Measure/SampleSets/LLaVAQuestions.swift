@@ -12,7 +12,8 @@ extension ListLayout {
     },
     read: { (file, place, reader) throws(InputError) in
       file.forEachEntry(of: place, into: &reader) { (entry) throws(InputError) in
-        let fields = try SampleFields(parsing: try file.text(entry.range, limit: SampleLimits.sample))
+        let fields = try SampleFields(
+          parsing: try file.text(entry.range, limit: SampleLimits.sample))
         var images: [ImageSource] = []
         for name in try fields.imageNames {
           images.append(try place.image(name, orIn: "images"))

@@ -51,7 +51,13 @@ struct ListFile: Sendable {
   /// The texts of the samples: the elements of an array, or else the lines that are not blank.
   ///
   /// - Returns: the entries, and why there may be more of them than could be told apart.
-  var entries: (entries: [Entry], problem: String?) { isArray ? elements : (lines, nil) }
+  var entries: (entries: [Entry], problem: String?) {
+    let (entries, problem) =
+      isArray
+      ? elements(limit: SampleLimits.entries + 1) : (lines(limit: SampleLimits.entries + 1), nil)
+    guard entries.count > SampleLimits.entries else { return (entries, problem) }
+    return (Array(entries.dropLast()), "more than \(SampleLimits.entries) entries are not read")
+  }
 
   /// The object of the first entry that is one, among the first eight; nil if there is none.
   var firstObject: JSONValue? {
@@ -79,11 +85,6 @@ struct ListFile: Sendable {
 
   private func head(_ count: Int) -> [Entry] {
     isArray ? elements(limit: count).entries : lines(limit: count)
-  }
-
-  private var lines: [Entry] { lines(limit: SampleLimits.entries) }
-  private var elements: (entries: [Entry], problem: String?) {
-    elements(limit: SampleLimits.entries)
   }
 
   private func lines(limit: Int) -> [Entry] {
@@ -151,7 +152,8 @@ struct ListFile: Sendable {
           var rest = place + 1
           while rest < bytes.count, isSpace(bytes[rest]) { rest += 1 }
           return (
-            entries, rest == bytes.count ? nil : "text after the end of the array at byte \(rest + 1)"
+            entries,
+            rest == bytes.count ? nil : "text after the end of the array at byte \(rest + 1)"
           )
         }
       default: break

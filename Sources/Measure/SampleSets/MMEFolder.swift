@@ -74,8 +74,9 @@ private struct MMEFolder {
   static func questions(
     at path: String
   ) throws(InputError) -> [(number: Int, result: Result<Question, InputError>)] {
-    guard let text = String(
-      validating: try fileBytes(at: path, limit: SampleLimits.sample), as: UTF8.self)
+    guard
+      let text = String(
+        validating: try fileBytes(at: path, limit: SampleLimits.sample), as: UTF8.self)
     else { throw InputError(path, "is not UTF-8") }
     return text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline).enumerated()
       .filter { !isBlank($0.element) }

@@ -11,7 +11,8 @@ extension ListLayout {
     },
     read: { (file, place, reader) throws(InputError) in
       file.forEachEntry(of: place, into: &reader) { (entry) throws(InputError) in
-        let fields = try SampleFields(parsing: try file.text(entry.range, limit: SampleLimits.sample))
+        let fields = try SampleFields(
+          parsing: try file.text(entry.range, limit: SampleLimits.sample))
         var images: [ImageSource] = []
         for name in try fields.fileNames { images.append(try place.image(name)) }
         return SampleDescription(

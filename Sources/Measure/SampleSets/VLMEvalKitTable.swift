@@ -113,7 +113,8 @@ private struct VLMEvalKitTable {
     guard bytes[range.lowerBound] == UInt8(ascii: "[") else { return [range] }
     var parts: [Range<Int>] = []
     var start: Int?
-    for place in range where bytes[place] == UInt8(ascii: "'") || bytes[place] == UInt8(ascii: "\"") {
+    for place in range where bytes[place] == UInt8(ascii: "'") || bytes[place] == UInt8(ascii: "\"")
+    {
       if let first = start {
         parts.append(first..<place)
         start = nil

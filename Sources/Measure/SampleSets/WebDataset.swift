@@ -14,7 +14,8 @@ extension ListLayout {
     },
     read: { (file, place, reader) throws(InputError) in
       if let compression = Compression.of(file) {
-        throw InputError(file.path, "is compressed with \(compression); unpack the tar archive first")
+        throw InputError(
+          file.path, "is compressed with \(compression); unpack the tar archive first")
       }
       let archive = TarArchive(file)
       for member in archive.members

@@ -36,7 +36,9 @@ extension RGBImage {
   }
 
   /// Reads and decodes the file at `path`, turned upright.
-  package init(contentsOf path: String) throws(InputError) { try self.init(ImageSource(path: path)) }
+  package init(contentsOf path: String) throws(InputError) {
+    try self.init(ImageSource(path: path))
+  }
 }
 
 extension ImageFormat {
