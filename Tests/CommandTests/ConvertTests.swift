@@ -66,7 +66,9 @@ import Testing
         at: fixturePath("expected/\(name)-calibration.json"), limit: 1 << 26), file: name)
     let model = repositoryPath(try #require(expected["model"]?.stringValue))
     let set = repositoryPath(try #require(expected["set"]?.stringValue))
-    let options = ["--calib", set, "--holdout", "0", "--encoding", "f32", "--json"]
+    let options = [
+      "--calib", set, "--holdout", "0", "--min-task", "1", "--encoding", "f32", "--json",
+    ]
     let done = try convert(model, "m.vtwm", options)
     try #require(done.status == 0, "\(done.errors)")
     let found = try done.json

@@ -1,5 +1,6 @@
 import CommandSupport
 import Inference
+import Prompting
 import TensorCore
 
 /// The interactive chat of a terminal.
@@ -52,7 +53,9 @@ struct Chat {
       default:
         do {
           let start = ContinuousClock().now
-          let turn = try conversation.ask(line, imagePaths: images, isRaw: false) {
+          let turn = try conversation.ask(
+            line, images: images.map(ImageSource.init(path:)), isRaw: false
+          ) {
             StandardOutput.write($0)
           }
           StandardOutput.write("\n")

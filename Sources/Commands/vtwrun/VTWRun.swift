@@ -2,6 +2,7 @@ import Architecture
 import ArgumentParser
 import CommandSupport
 import Inference
+import Prompting
 import RuntimeSupport
 import TensorCore
 import VTWMFile
@@ -121,7 +122,8 @@ struct VTWRun: ParsableCommand {
     let text = try prompt ?? StandardInput.readAll()
     let recorder = trace.map { _ in Trace() }
     let turn = try conversation.ask(
-      prompt == nil ? trimmedEnd(text) : text, imagePaths: image, isRaw: raw, trace: recorder
+      prompt == nil ? trimmedEnd(text) : text, images: image.map(ImageSource.init(path:)),
+      isRaw: raw, trace: recorder
     ) {
       StandardOutput.write($0)
     }
