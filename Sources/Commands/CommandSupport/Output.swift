@@ -2,7 +2,7 @@ import Glibc
 package import TensorCore
 
 /// Writes text to a file descriptor, whole.
-func writeAll(_ text: String, to descriptor: Int32) -> Bool {
+private func writeAll(_ text: String, to descriptor: Int32) -> Bool {
   var bytes = Array(text.utf8)[...]
   while !bytes.isEmpty {
     let written = unsafe bytes.withUnsafeBytes {

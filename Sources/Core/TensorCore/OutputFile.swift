@@ -8,17 +8,19 @@ package enum OutputFile {
   /// - Throws: `InputError` naming `path` if it is an input, its folder is missing, or something
   ///   other than a regular file lies there.
   package static func check(_ path: String, inputs: [String] = []) throws(InputError) {
+    if try exists(path, sparing: inputs) { return }
+    let folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? "."
+    guard !path.isEmpty, unsafe access(folder, W_OK) == 0 else {
+      throw InputError(path, "cannot be written: \(errorText(path.isEmpty ? ENOENT : errno))")
+    }
+  }
+
+  /// Whether a file lies at `path` that an output would replace.
+  ///
+  /// - Throws: `InputError` naming `path` if it is one of `inputs`, or no regular file.
+  package static func exists(_ path: String, sparing inputs: [String]) throws(InputError) -> Bool {
     var target = stat()
-    guard unsafe stat(path, &target) == 0 else {
-      let folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? "."
-      guard !path.isEmpty, unsafe access(folder, W_OK) == 0 else {
-        throw InputError(path, "cannot be written: \(errorText(path.isEmpty ? ENOENT : errno))")
-      }
-      return
-    }
-    guard target.st_mode & S_IFMT == S_IFREG else {
-      throw InputError(path, "exists and is not a regular file; choose another output")
-    }
+    guard unsafe stat(path, &target) == 0 else { return false }
     for input in inputs {
       var status = stat()
       guard unsafe stat(input, &status) == 0 else { continue }
@@ -26,6 +28,10 @@ package enum OutputFile {
         throw InputError(path, "is also an input; choose another output")
       }
     }
+    guard target.st_mode & S_IFMT == S_IFREG else {
+      throw InputError(path, "exists and is not a regular file; choose another output")
+    }
+    return true
   }
 
   /// Writes `parts` one behind the other, replacing a file that is there once all are written.

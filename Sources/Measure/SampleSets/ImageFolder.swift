@@ -18,17 +18,15 @@ extension FolderLayout {
             throw InputError(name, "\(image.format) images are not read; JPEG, PNG and WebP are")
           }
           var description = SampleDescription(images: [try place.image(name)])
+          var fields: SampleFields?
           if names.contains(image.stem + ".json") {
-            let fields = try sidecar(image.stem + ".json", in: place) {
+            fields = try sidecar(image.stem + ".json", in: place) {
               (bytes) throws(InputError) -> SampleFields in try SampleFields(parsing: bytes)
             }
-            description.question = try fields.question
-            description.answer = try fields.answer
           }
-          if description.question == nil, names.contains(image.stem + ".txt") {
-            let text = try sidecar(image.stem + ".txt", in: place, plainText)
-            // Tools that write a caption to both mean no question.
-            if text != description.answer { description.question = text }
+          try description.take(fields) { () throws(InputError) in
+            names.contains(image.stem + ".txt")
+              ? try sidecar(image.stem + ".txt", in: place, plainText) : nil
           }
           return description
         }
@@ -54,18 +52,18 @@ struct ImageName {
   /// Whether there is a decoder for the format.
   let isRead: Bool
 
+  /// Formats by the endings of their files, in small letters.
+  static let formats: [String: (name: String, isRead: Bool)] = [
+    "jpg": ("JPEG", true), "jpeg": ("JPEG", true), "png": ("PNG", true), "webp": ("WebP", true),
+    "gif": ("GIF", false), "bmp": ("BMP", false), "tif": ("TIFF", false), "tiff": ("TIFF", false),
+    "heic": ("HEIF", false), "avif": ("HEIF", false),
+  ]
+
   init?(_ name: String) {
-    guard let dot = name.lastIndex(of: "."), dot > name.startIndex else { return nil }
+    guard let dot = name.lastIndex(of: "."), dot > name.startIndex,
+      let format = Self.formats[name[dot...].dropFirst().lowercased()]
+    else { return nil }
     stem = String(name[..<dot])
-    switch name[dot...].dropFirst().lowercased() {
-    case "jpg", "jpeg": (format, isRead) = ("JPEG", true)
-    case "png": (format, isRead) = ("PNG", true)
-    case "webp": (format, isRead) = ("WebP", true)
-    case "gif": (format, isRead) = ("GIF", false)
-    case "bmp": (format, isRead) = ("BMP", false)
-    case "tif", "tiff": (format, isRead) = ("TIFF", false)
-    case "heic", "avif": (format, isRead) = ("HEIF", false)
-    default: return nil
-    }
+    (self.format, isRead) = format
   }
 }

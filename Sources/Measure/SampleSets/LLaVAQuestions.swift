@@ -1,4 +1,3 @@
-import Prompting
 import TensorCore
 
 extension ListLayout {
@@ -11,13 +10,8 @@ extension ListLayout {
       return ["question", "prompt", "text"].contains { first[$0]?.stringValue != nil }
     },
     read: { (file, place, reader) throws(InputError) in
-      file.forEachEntry(of: place, into: &reader) { (entry) throws(InputError) in
-        let fields = try SampleFields(
-          parsing: try file.text(entry.range, limit: SampleLimits.sample))
-        var images: [ImageSource] = []
-        for name in try fields.imageNames {
-          images.append(try place.image(name, orIn: "images"))
-        }
+      file.forEachObject(of: place, into: &reader) { (fields) throws(InputError) in
+        let images = try place.images(try fields.imageNames, orIn: "images")
         let question = try fields.question
         return SampleDescription(
           images: images,

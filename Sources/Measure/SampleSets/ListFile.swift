@@ -20,6 +20,8 @@ struct ListFile: Sendable {
   let region: ByteRegion
   /// Where the text begins: behind a byte order mark.
   let start: Int
+  /// The object of the first entry that is one, among the first eight; nil if there is none.
+  private(set) var firstObject: JSONValue?
 
   /// - Throws: `InputError` if the path is not a readable, regular, non-empty file.
   init(_ path: String) throws(InputError) {
@@ -28,6 +30,7 @@ struct ListFile: Sendable {
     region = try ByteRegion(mapping: path)
     let mark: [UInt8] = [0xEF, 0xBB, 0xBF]
     start = region.copy(0..<min(3, region.byteCount)) == mark ? 3 : 0
+    firstObject = findFirstObject()
   }
 
   /// All bytes of the file, from offset 0.
@@ -59,8 +62,7 @@ struct ListFile: Sendable {
     return (Array(entries.dropLast()), "more than \(SampleLimits.entries) entries are not read")
   }
 
-  /// The object of the first entry that is one, among the first eight; nil if there is none.
-  var firstObject: JSONValue? {
+  private func findFirstObject() -> JSONValue? {
     guard let first = firstVisible, first == UInt8(ascii: "{") || first == UInt8(ascii: "[") else {
       return nil
     }

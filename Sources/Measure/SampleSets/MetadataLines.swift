@@ -1,4 +1,3 @@
-import Prompting
 import TensorCore
 
 extension ListLayout {
@@ -10,13 +9,10 @@ extension ListLayout {
       !file.isArray && ["file_name", "file_names"].contains { file.firstObject?[$0] != nil }
     },
     read: { (file, place, reader) throws(InputError) in
-      file.forEachEntry(of: place, into: &reader) { (entry) throws(InputError) in
-        let fields = try SampleFields(
-          parsing: try file.text(entry.range, limit: SampleLimits.sample))
-        var images: [ImageSource] = []
-        for name in try fields.fileNames { images.append(try place.image(name)) }
-        return SampleDescription(
-          images: images, question: try fields.question, answer: try fields.answer)
+      file.forEachObject(of: place, into: &reader) { (fields) throws(InputError) in
+        SampleDescription(
+          images: try place.images(try fields.fileNames), question: try fields.question,
+          answer: try fields.answer)
       }
     })
 }
@@ -34,5 +30,15 @@ extension ListFile {
       }
     }
     if let problem { reader.refuse(place.id("\(name):\(entries.count + 1)"), problem) }
+  }
+
+  /// The same for entries that are objects of text alone.
+  func forEachObject(
+    of place: SamplePlace, into reader: inout SampleReader,
+    _ describe: (SampleFields) throws(InputError) -> SampleDescription
+  ) {
+    forEachEntry(of: place, into: &reader) { (entry) throws(InputError) in
+      try describe(SampleFields(parsing: try text(entry.range, limit: SampleLimits.sample)))
+    }
   }
 }

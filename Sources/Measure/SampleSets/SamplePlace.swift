@@ -94,6 +94,15 @@ struct SamplePlace: Sendable {
     }
   }
 
+  /// The images that a list calls `names`: see `image`.
+  func images(
+    _ names: [String], orIn alternative: String? = nil
+  ) throws(InputError) -> [ImageSource] {
+    var images: [ImageSource] = []
+    for name in names { images.append(try image(name, orIn: alternative)) }
+    return images
+  }
+
   /// `absolute` from the folder on; nil if it does not begin with the folder's path.
   private func relativePath(_ absolute: String) -> String? {
     for root in [folder, Self.realPath(folder) ?? folder] where root.hasPrefix("/") {

@@ -45,4 +45,16 @@ struct SampleDescription {
   var answer: String?
   /// The task within the set, such as a category.
   var task: String?
+
+  /// Takes question and answer from what lies beside an image: its JSON, and else a question from
+  /// its text, which is read only then.
+  mutating func take(
+    _ fields: SampleFields?, elseQuestion text: () throws(InputError) -> String?
+  ) throws(InputError) {
+    question = try fields?.question
+    answer = try fields?.answer
+    guard question == nil, let text = try text() else { return }
+    // Tools that write a caption to both mean no question.
+    if text != answer { question = text }
+  }
 }

@@ -75,9 +75,7 @@ private struct VLMEvalKitTable {
       guard let names = try rows.text("image_path", of: row) else {
         throw InputError("", "has no image_path")
       }
-      var images: [ImageSource] = []
-      for name in try Self.names(names) { images.append(try place.image(name, orIn: "images")) }
-      return images
+      return try place.images(try Self.names(names), orIn: "images")
     }
     if cell.range.count <= Self.longestIndex {
       let index = try rows.text("image", of: row) ?? ""

@@ -38,10 +38,6 @@ private struct MemberGroup {
   /// With what follows the first dot of the name, in small letters.
   private(set) var parts: [(ending: String, member: TarArchive.Member)]
 
-  private static let imageEndings: Set<String> = [
-    "jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "heic", "avif",
-  ]
-
   static func groups(of archive: TarArchive) -> [MemberGroup] {
     var groups: [MemberGroup] = []
     for member in archive.members where member.otherKind != "a folder" {
@@ -59,15 +55,15 @@ private struct MemberGroup {
 
   /// Whether anything in it is what a sample is made of.
   var mayBeSample: Bool {
-    parts.contains { Self.imageEndings.contains($0.ending) || ["json", "cls"].contains($0.ending) }
+    parts.contains { ImageName.formats[$0.ending] != nil || ["json", "cls"].contains($0.ending) }
   }
 
   func description(in file: ListFile) throws(InputError) -> SampleDescription {
-    let images = parts.filter { Self.imageEndings.contains($0.ending) }
+    let images = parts.filter { ImageName.formats[$0.ending] != nil }
     guard let image = images.first?.member, images.count == 1 else {
       throw InputError("", "has \(images.count) images; one is expected")
     }
-    guard let name = ImageName("x.\(images[0].ending)"), name.isRead else {
+    guard ImageName.formats[images[0].ending]?.isRead == true else {
       throw InputError("", "\(images[0].ending) images are not read; JPEG, PNG and WebP are")
     }
     guard image.otherKind == nil else {
@@ -81,15 +77,11 @@ private struct MemberGroup {
     var description = SampleDescription(
       images: [ImageSource(in: file.path, range: image.range, name: "\(file.name): \(image.name)")])
     if let folder = key.lastIndex(of: "/") { description.task = String(key[..<folder]) }
-    if let json = try text("json", in: file) {
-      let fields = try SampleFields(parsing: json)
-      description.question = try fields.question
-      description.answer = try fields.answer
+    let fields = try text("json", in: file).map { (json) throws(InputError) in
+      try SampleFields(parsing: json)
     }
-    if description.question == nil, let bytes = try text("txt", in: file) {
-      let text = try plainText(bytes)
-      // Tools that write a caption to both mean no question.
-      if text != description.answer { description.question = text }
+    try description.take(fields) { () throws(InputError) in
+      try text("txt", in: file).flatMap { (bytes) throws(InputError) in try plainText(bytes) }
     }
     if description.answer == nil, let bytes = try text("cls", in: file) {
       description.answer = try plainText(bytes)

@@ -34,11 +34,6 @@ extension RGBImage {
     let stored = RGBImage(width: width, height: height, pixels: pixels)
     self = appliesOrientation ? stored.upright(from: Orientation(of: bytes, format)) : stored
   }
-
-  /// Reads and decodes the file at `path`, turned upright.
-  package init(contentsOf path: String) throws(InputError) {
-    try self.init(ImageSource(path: path))
-  }
 }
 
 extension ImageFormat {
