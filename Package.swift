@@ -4,6 +4,9 @@ import PackageDescription
 // The pipeline reads top to bottom; a target may import only what `uses` names, and every
 // arrow points up the page.  Folders group targets: Core is what all speak, C holds the shims,
 // File is the contract, Run maps and generates, Measure says how well, Convert makes files.
+//
+// `uses` names the Swift targets behind the imported ones too: SwiftPM compiles a target again when
+// a target that it names has changed, and the layout of a type reaches through all of them.
 
 let settings: [SwiftSetting] = [
   .strictMemorySafety(),
@@ -83,7 +86,9 @@ targets += stage(
 
 // Measure
 targets += stage("Statistics", in: "Measure")
-targets += stage("SampleSets", in: "Measure", uses: ["TensorCore"])
+targets += stage(
+  "SampleSets", in: "Measure", uses: ["TensorCore", "Architecture", "Prompting"],
+  testsUse: [crypto])
 
 // Convert
 targets += stage(
@@ -120,11 +125,14 @@ targets += command(
   "vtwconvert",
   uses: [
     "TensorCore", "Architecture", "Checkpoints", "Packing", "VTWMFile", "Kernels", "Prompting",
-    "Inference", "SampleSets", "Calibration", "RuntimeSupport",
+    "Inference", "SampleSets", "Statistics", "Calibration", "RuntimeSupport",
   ])
 targets += command(
   "vtwrun",
-  uses: ["TensorCore", "Architecture", "VTWMFile", "Inference", "RuntimeSupport"])
+  uses: [
+    "TensorCore", "Architecture", "VTWMFile", "Kernels", "Prompting", "Inference",
+    "RuntimeSupport",
+  ])
 targets += command("vtwinfo", uses: ["TensorCore", "Architecture", "VTWMFile", "Prompting"])
 targets += command(
   "vtwbench",
@@ -135,8 +143,8 @@ targets += command(
 targets += command(
   "vtweval",
   uses: [
-    "TensorCore", "Architecture", "VTWMFile", "Inference", "SampleSets", "Calibration",
-    "RuntimeSupport",
+    "TensorCore", "Architecture", "VTWMFile", "Kernels", "Prompting", "Inference", "SampleSets",
+    "Statistics", "Calibration", "RuntimeSupport",
   ])
 
 let package = Package(

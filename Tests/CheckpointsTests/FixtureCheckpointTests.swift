@@ -35,7 +35,7 @@ import Testing
     #expect(found.configuration.projector == expected.configuration.projector)
     #expect(found.configuration.text.vocabularySize == 352)
     #expect(found.configuration.imageTokenID == 352)
-    #expect(found.tokenizer.pieces.count == 353)
+    #expect(found.tokenizer.pieces.count == 352)
     for (key, tensor) in expected.tensors {
       let other = try #require(found.tensors[key], "\(key)")
       if key.role == .embedding || key.role == .head {
@@ -64,8 +64,7 @@ import Testing
     #expect(hub.template.imagePlaceholder == "<image>")
     let original = try Checkpoint(
       at: fixturePath("spellings/e"), visionTower: fixturePath("spellings/e/vision-tower"))
-    #expect(original.tokenizer.pieces.count == 353)
-    #expect(original.tokenizer.pieces[352].bytes == Array("<image>".utf8))
+    #expect(original.tokenizer.pieces.count == 352)
     #expect(original.configuration.imageTokenID == 352)
     #expect(original.configuration.endOfTextIDs == [2])
   }

@@ -76,6 +76,56 @@ import Testing
 
   private func info() throws -> JSONValue { try Programs.run("vtwinfo", [file, "--json"]).json }
 
+  @Test func traceNeverReplacesAnInput() throws {
+    let before = try fileBytes(at: file, limit: 1 << 28)
+    let done = try run(["-p", "Hi", "--trace", file])
+    #expect(done.status == 65 && done.errors.contains("is also an input"), "\(done.errors)")
+    #expect(done.output.isEmpty)
+    #expect(try fileBytes(at: file, limit: 1 << 28) == before)
+  }
+
+  /// A limit on file sizes stands in for a full disk.
+  @Test func traceThatCannotBeFinishedLeavesTheOldFile() throws {
+    try folder.write("old", to: "traces/t.safetensors")
+    let done = try Programs.run(
+      "/bin/sh",
+      [
+        "-c", "ulimit -f 8; exec \"$@\"", "sh", Programs.path("vtwrun"), file, "-p", "Hi",
+        "--trace", folder.path("traces/t.safetensors"),
+      ])
+    #expect(done.status == 65 && done.errors.contains("File too large"), "\(done.errors)")
+    #expect(try folderEntries(at: folder.path("traces")) == ["t.safetensors"])
+    #expect(
+      try fileBytes(at: folder.path("traces/t.safetensors"), limit: 100) == Array("old".utf8))
+  }
+
+  @Test func traceIntoAMissingFolderFailsBeforeTheAnswer() throws {
+    let done = try run(["-p", "Hi", "--trace", folder.path("none/t.safetensors")])
+    #expect(done.status == 65 && done.output.isEmpty, "\(done.output)")
+  }
+
+  @Test func benchWithoutImagesHasNoVisionRatio() throws {
+    let done = try bench(["--images", "0", "--runs", "1"])
+    #expect(done.status == 0 && done.output.contains("–") && !done.output.contains("nan"))
+  }
+
+  @Test(arguments: ["--images", "--text-rows"])
+  func benchRefusesAPromptBeyondTheContextAtOnce(option: String) throws {
+    let done = try Programs.run("vtwbench", [file, option, String(Int.max)])
+    #expect(done.status == 65 && done.errors.contains("context"), "\(done.errors)")
+  }
+
+  @Test(arguments: ["nan", "inf", "0"])
+  func refusesAThresholdThatIsNoNumber(eta: String) throws {
+    #expect(try ask(["--eta", eta]).status == 64)
+  }
+
+  @Test func refusesAStandardInputThatCannotBeRead() throws {
+    // A folder can be opened and not read.
+    let done = try Programs.run("vtwrun", [file], inputPath: "/")
+    #expect(done.status == 65 && done.errors.contains("standard input"), "\(done.errors)")
+  }
+
   @Test func readsThePromptFromAPipe() throws {
     let piped = try run(["--image", Self.image], input: Self.question + "\n")
     let given = try run(["--image", Self.image, "-p", Self.question])
@@ -140,12 +190,86 @@ import Testing
     #expect(try info()["calibration"]?["tasks"]?.arrayValue?.count == 6)
   }
 
+  private func bench(_ options: [String], input: String = "") throws -> ProgramResult {
+    try Programs.run(
+      "vtwbench", [file, "--k", "4", "--decode", "2", "--warmup", "0"] + options, input: input)
+  }
+
+  /// Every name that `vtwbench --json` promises, with numbers that fit each other.
   @Test func benchComparesBothSides() throws {
-    let done = try Programs.run(
-      "vtwbench", [file, "--k", "4", "--runs", "1", "--warmup", "0", "--decode", "2", "--json"])
+    let done = try bench(["--runs", "2", "--json", "--threads", "1"])
     try #require(done.status == 0, "\(done.errors)")
+    let result = try done.json
+    #expect(result["k"]?.integerValue == 4 && result["layers"]?.integerValue == 12)
+    #expect(result["runs"]?.integerValue == 2 && result["threads"]?.integerValue == 1)
+    #expect(result["isa"]?.stringValue != nil && result["encoding"]?.stringValue == "q8")
+    #expect(result["rows"] == ["text": .integer(64), "visual": .integer(81)])
+    func number(_ path: String...) throws -> Double {
+      let value = path.reduce(result as JSONValue?) { $0?[$1] }
+      return try #require(value?.doubleValue, "\(path.joined(separator: "."))")
+    }
     for side in ["full", "withdrawn"] {
-      #expect(try #require(try done.json[side]?["prefill"]?.doubleValue) > 0)
+      for name in ["vision", "prefill", "first_token", "decode", "prefill_gops", "decode_gbs"] {
+        #expect(try number(side, name) > 0)
+        #expect(try number(side, name + "_spread") >= 0)
+      }
+      for name in ["prefill", "decode"] {
+        #expect(try number(side, "tokens_per_second", name) > 0)
+      }
+      #expect(try number(side, "decode_share") > 0)
+      #expect(try number(side, "first_token") >= number(side, "prefill"))
+    }
+    for name in ["prefill", "first_token", "decode"] {
+      #expect(try number("ratio", name) > 0)
+      #expect(try number("ratio", name + "_spread") >= 0)
+    }
+    #expect(try number("ceiling", "stream_gbs") > 0)
+    #expect(try number("share", "gemv") > 0)
+    // Null where a processor has no such instruction, but there.
+    for name in ["int8_gops", "bf16_gflops", "f32_gflops"] {
+      let value = try #require(result["ceiling"]?.objectValue?[name])
+      #expect(value == .null || value.doubleValue.map { $0 > 0 } == true)
+    }
+    if result["ceiling"]?["int8_gops"] != nil {
+      #expect(result["share"]?["unit"]?.stringValue == "int8")
+      for name in ["gemm_m640", "gemm_m64", "vision"] { #expect(try number("share", name) > 0) }
+      #expect(try number("full", "prefill_share") > 0)
+    }
+  }
+
+  @Test func benchSweepsAndDraws() throws {
+    let chart = folder.path("chart.svg")
+    let done = try bench(["--runs", "1", "--sweep", "--step", "5", "--svg", chart, "--json"])
+    try #require(done.status == 0, "\(done.errors)")
+    let points = try #require(try done.json["sweep"]?.arrayValue)
+    #expect(points.compactMap { $0["k"]?.integerValue } == [0, 5, 10, 12])
+    #expect(points.last?["flops_ratio"]?.doubleValue == 1)
+    for point in points {
+      for name in ["vision", "prefill", "first_token", "decode", "flops_ratio", "kv_ratio"] {
+        #expect(try #require(point[name]?.doubleValue) > 0)
+      }
+    }
+    let text = String(decoding: try fileBytes(at: chart, limit: 1 << 20), as: UTF8.self)
+    #expect(text.hasPrefix("<svg") && text.hasSuffix("</svg>\n"))
+    for label in ["withdrawal layer K", "seconds", "ms per token", "prefers-color-scheme: dark"] {
+      #expect(text.contains(label))
+    }
+    #expect(try bench(["--svg", chart]).status == 64)
+    #expect(try bench(["--sweep", "--svg", folder.path("none/chart.svg")]).status == 65)
+  }
+
+  @Test func benchTakesTurns() throws {
+    let done = try bench(["--paced"], input: "go\ngo\n")
+    try #require(done.status == 0, "\(done.errors)")
+    let lines = done.output.split(separator: "\n")
+    #expect(lines.count == 2)
+    for line in lines {
+      let round = try JSONValue(parsing: Array(line.utf8), file: "standard output")
+      for side in ["full", "withdrawn"] {
+        for stage in ["vision", "prefill", "first_token", "decode"] {
+          #expect(try #require(round[side]?[stage]?.doubleValue) > 0)
+        }
+      }
     }
   }
 

@@ -51,6 +51,24 @@ import Testing
     #expect(input.ids[..<joint] == tokenizer.encode("Be kind.")[...])
   }
 
+  /// As the original LLaVA does: what stands between the marks is encoded text by text.
+  @Test func markOutsideTheVocabularyBeginsANewText() throws {
+    let flags: TokenizerModel.Flags = [.prefixesFirstSpaceOnly]
+    let inside = SmallModel.scores(["_", "a", "b"], flags: flags, controls: ["<image>"])
+    let outside = SmallModel.scores(["_", "a", "b"], flags: flags)
+    func ids(_ model: TokenizerModel, image: Int) throws -> [Int] {
+      let encoder = PromptEncoder(
+        tokenizer: try Tokenizer(model), template: template, imageTokenID: Int32(image),
+        rowsPerImage: 1)
+      return try encoder.raw("a<image>b</s>a", imageCount: 1).ids.map {
+        Int($0) - SmallModel.firstText
+      }
+    }
+    let (space, a, b, end) = (0, 1, 2, 2 - SmallModel.firstText)
+    #expect(try ids(inside, image: 262) == [space, a, 3, b, end, a])
+    #expect(try ids(outside, image: 300) == [space, a, 41, space, b, end, a])
+  }
+
   @Test func openingOfComposedTextKeepsItsEnd() throws {
     var template = template
     template.opening = "e\u{301}e\u{301}."

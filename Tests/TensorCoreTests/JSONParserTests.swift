@@ -170,22 +170,19 @@ import Testing
 
   @Test(
     .serialized,
+    // A second or two; several minutes if it were quadratic.
+    .timeLimit(.minutes(1)),
     arguments: [
-      ("1", 200_000), ("\"value\"", 200_000), ("[1,2]", 50_000), ("{\"x\":{\"y\":2}}", 50_000),
+      ("1", 400_000), ("\"value\"", 400_000), ("[1,2]", 100_000), ("{\"x\":{\"y\":2}}", 100_000),
     ])
   func readsManyMembersInLinearTime(value: String, count: Int) throws {
     var text = "{"
     for index in 0..<count { text += "\"key.\(index)\":\(value)," }
     text += "\"last\":1}"
     let bytes = Array(text.utf8)
-    var parsed = JSONValue.null
-    let time = try ContinuousClock().measure {
-      parsed = try JSONValue(parsing: bytes, limits: .configuration)
-    }
+    let parsed = try JSONValue(parsing: bytes, limits: .configuration)
     #expect(parsed.objectValue?.members.count == count + 1)
     #expect(parsed["key.\(count - 1)"] == (try parse(value)))
-    // A fifth of that on a busy machine; half a minute and more if it were quadratic.
-    #expect(time < .seconds(2))
   }
 
   @Test func readsALongStringInLinearTime() throws {

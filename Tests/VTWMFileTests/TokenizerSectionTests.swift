@@ -30,7 +30,7 @@ import VTWMFile
     tokenizer("2^20 pieces", 8, UInt32(1) << 20, says: "1048576 pieces do not fit"),
     tokenizer("2^32 - 1 merges", 12, UInt32.max, says: "4294967295 merges do not fit"),
     tokenizer("merges beside scores", 0, UInt32(1), says: "2 merges, but the kind ranks by score"),
-    tokenizer("unknown flag", 16, UInt32(1024), says: "hold a rule that is not known"),
+    tokenizer("unknown flag", 16, UInt32(2048), says: "hold a rule that is not known"),
     tokenizer("bos outside", 20, UInt32(13), says: "id 13 is not among 13 pieces"),
     tokenizer("pad outside", 32, UInt32(0xFFFF_FFFE), says: "is not among 13 pieces"),
     tokenizer("text size", 36, UInt32(3), says: "the offset of piece"),

@@ -1,6 +1,6 @@
 package import ArgumentParser
 import Glibc
-package import TensorCore
+import TensorCore
 
 /// A program of the family: one line per error, exit 0 fine, 64 usage, 65 bad input, 1 the rest.
 package enum Program {

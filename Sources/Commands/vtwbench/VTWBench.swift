@@ -3,7 +3,6 @@ import ArgumentParser
 import CommandSupport
 import Inference
 import Kernels
-import Prompting
 import RuntimeSupport
 import TensorCore
 import VTWMFile
@@ -18,8 +17,10 @@ struct VTWBench: ParsableCommand {
     commandName: "vtwbench",
     abstract: "Time a model with and without withdrawal, interleaved in one run.",
     discussion: """
-      The prompt is made up: rows of random pixels and token ids. Each round runs the full model \
-      and the withdrawing profile one after the other; medians of all rounds are printed.
+      The prompt is made up: rows of random pixels and token ids. Each round measures what the \
+      processor can do at most (arithmetic on registers alone, plain reading), the decoder's \
+      matrix products on the file's weights, the full model and the withdrawing profile, one \
+      after the other; medians of all rounds are printed.
       """,
     version: Program.version)
 
@@ -43,91 +44,136 @@ struct VTWBench: ParsableCommand {
   @Option(help: "Rounds before them that are not.")
   var warmup = 1
 
+  @Flag(help: "Time every withdrawal layer as well.")
+  var sweep = false
+
+  @Option(help: "Time every n-th withdrawal layer only.")
+  var step = 1
+
+  @Option(help: ArgumentHelp("Draw the sweep.", valueName: "file.svg"))
+  var svg: String?
+
+  @Flag(
+    help: """
+      Run one round for every line of standard input and answer with a line of JSON, so that \
+      another program can take turns; stages only.
+      """)
+  var paced = false
+
   @OptionGroup(title: "Engine") var engine: EngineOptions
 
   @Flag(help: "Print JSON instead of a table.")
   var json = false
 
   mutating func validate() throws {
-    guard images >= 0, textRows >= 2, decode >= 1, runs >= 1, warmup >= 0 else {
+    guard images >= 0, textRows >= 2, decode >= 1, runs >= 1, warmup >= 0, step >= 1 else {
       throw ValidationError(
-        "--images and --warmup must be 0 or more, --decode and --runs 1, --text-rows 2.")
+        "--images and --warmup must be 0 or more, --decode, --runs and --step 1, --text-rows 2.")
     }
+    if svg != nil, !sweep { throw ValidationError("--svg draws what --sweep measures.") }
+    if paced, sweep { throw ValidationError("--paced and --sweep exclude each other.") }
   }
 
   mutating func run() throws {
+    // A path that cannot be written shall not cost a sweep.
+    if let svg { try OutputFile.check(svg, inputs: [file]) }
+    let start = ContinuousClock.now
     let model = try VTWMFile(opening: file)
     let runtime = try Runtime(
       model, profile: schedule.choose(from: model.schedule, file: file), engine: engine)
+    let loaded = seconds(ContinuousClock.now - start)
     let prompt = try SyntheticPrompt(
       model.configuration, imageCount: model.configuration.vision == nil ? 0 : images,
       textRows: textRows)
-    let layerCount = model.schedule.layerCount
-    let full = ScheduleProfile(name: "full", withdrawingAt: layerCount, of: layerCount)
-    var results = BenchResults(k: runtime.profile.withdrawalLayer, layerCount: layerCount)
-    for round in 0..<warmup + runs {
-      let first = try measure(runtime, full, prompt)
-      let second = try measure(runtime, runtime.profile, prompt)
-      if round >= warmup { results.add(full: first, withdrawn: second) }
+    if paced {
+      try answerLines(runtime, prompt, loaded: loaded)
+      return
+    }
+    var results = try compare(runtime, prompt)
+    if sweep {
+      results.sweep = try Sweep(
+        runtime, prompt, step: step, tokens: decode, runs: runs, warmup: warmup)
     }
     StandardOutput.write(json ? results.json.text + "\n" : results.text)
+    if let svg, let sweep = results.sweep {
+      let chart = SweepChart(sweep, work: results.work, file: file).text
+      try OutputFile.write([Array(chart.utf8)], to: svg)
+    }
   }
 
-  private func measure(
-    _ runtime: Runtime, _ profile: ScheduleProfile, _ prompt: SyntheticPrompt
-  ) throws(InputError) -> StageSeconds {
-    let clock = ContinuousClock()
-    let session = runtime.session(profile)
-    let start = clock.now
-    let visual = prompt.images.isEmpty ? nil : try runtime.model.encode(prompt.images)
-    let encoded = clock.now
-    var logits = try session.prefill(prompt.input, visual: visual)
-    let filled = clock.now
-    var sampler = Sampler(SamplingOptions())
-    for _ in 0..<min(decode, session.room) { logits = session.step(try sampler.next(logits)) }
-    let decoded = clock.now
-    return StageSeconds(
-      vision: seconds(encoded - start), prefill: seconds(filled - encoded),
-      firstToken: seconds(filled - start), decode: seconds(decoded - filled) / Double(decode))
+  /// Ceilings, products and both sides, in turn.
+  private func compare(
+    _ runtime: Runtime, _ prompt: SyntheticPrompt
+  ) throws(InputError) -> BenchResults {
+    let full = try StageTimer(runtime, runtime.neverWithdrawing, prompt, tokens: decode)
+    let withdrawn = try StageTimer(runtime, runtime.profile, prompt, tokens: decode)
+    let meter = try ProductMeter(runtime.model, runtime.file.tensors)
+    let compute = runtime.model.compute
+    var results = BenchResults(work: work(runtime, prompt, meter))
+    for round in 0..<warmup + runs {
+      var ceilings = results.ceilings
+      for unit in ArithmeticUnit.allCases {
+        if let rate = compute.operationsPerSecond(of: unit) {
+          ceilings.units[unit, default: Samples()].add(rate)
+        }
+      }
+      ceilings.many.add(meter.operationsPerSecond(rows: ProductMeter.manyRows, from: round))
+      ceilings.few.add(meter.operationsPerSecond(rows: ProductMeter.fewRows, from: round))
+      ceilings.stream.add(meter.streamBytesPerSecond())
+      ceilings.single.add(meter.bytesPerSecond())
+      let first = try full.round()
+      let second = try withdrawn.round()
+      if round >= warmup {
+        results.ceilings = ceilings
+        results.full.add(first)
+        results.withdrawn.add(second)
+      }
+    }
+    results.work.fullCacheBytes = full.cacheBytes
+    results.work.withdrawnCacheBytes = withdrawn.cacheBytes
+    return results
+  }
+
+  private func work(
+    _ runtime: Runtime, _ prompt: SyntheticPrompt, _ meter: ProductMeter
+  ) -> BenchWork {
+    let model = runtime.model
+    func cost(_ profile: ScheduleProfile) -> ScheduleCost {
+      ScheduleCost(
+        profile, text: model.configuration.text, textRows: prompt.textRows,
+        visualRows: prompt.visualRows)
+    }
+    return BenchWork(
+      k: runtime.profile.withdrawalLayer, layerCount: model.configuration.text.layerCount,
+      encoding: meter.encoding, unit: meter.unit, visionUnit: meter.visionUnit,
+      threads: model.compute.threads, instructionSet: model.compute.instructionSet.rawValue,
+      textRows: prompt.textRows, visualRows: prompt.visualRows,
+      visionOperations: model.configuration.visionOperations * Double(prompt.images.count),
+      weightBytes: meter.weightBytes, fullCost: cost(runtime.neverWithdrawing),
+      withdrawnCost: cost(runtime.profile))
+  }
+
+  /// Rounds at the pace of standard input.
+  private func answerLines(
+    _ runtime: Runtime, _ prompt: SyntheticPrompt, loaded: Double
+  ) throws(InputError) {
+    let full = try StageTimer(runtime, runtime.neverWithdrawing, prompt, tokens: decode)
+    let withdrawn =
+      runtime.profile.segments == runtime.neverWithdrawing.segments
+      ? nil : try StageTimer(runtime, runtime.profile, prompt, tokens: decode)
+    while readLine() != nil {
+      var answer = JSONObject([("load", .number(rounded(loaded)))])
+      answer["full"] = try full.round().json
+      if let withdrawn { answer["withdrawn"] = try withdrawn.round().json }
+      StandardOutput.write(JSONValue.object(answer).text + "\n")
+    }
   }
 }
 
-/// A prompt that needs no files: random pixels, and token ids that are not the placeholder.
-private struct SyntheticPrompt {
-  var input: ModelInput
-  var images: [PixelTensor]
-
-  init(_ configuration: ModelConfiguration, imageCount: Int, textRows: Int) throws(InputError) {
-    var state: UInt64 = 1
-    func next() -> UInt64 {
-      state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-      return state >> 33
-    }
-    let rowsPerImage = configuration.vision?.rowsPerImage ?? 0
-    let side = configuration.vision?.imageSize ?? 0
-    images = (0..<imageCount).map { _ in
-      PixelTensor(
-        width: side, height: side,
-        values: (0..<3 * side * side).map { _ in Float(next() % 1000) / 250 - 2 })
-    }
-    let placeholder = Int32(configuration.imageTokenID ?? -1)
-    var ids: [Int32] = []
-    var classes: [TokenClass] = []
-    var ranges: [Range<Int>] = []
-    func text(_ count: Int, _ tokenClass: TokenClass) {
-      for _ in 0..<count {
-        let id = Int32(next() % UInt64(configuration.text.vocabularySize))
-        ids.append(id == placeholder ? 0 : id)
-        classes.append(tokenClass)
-      }
-    }
-    text(textRows / 2, .system)
-    for _ in 0..<imageCount {
-      ranges.append(ids.count..<ids.count + rowsPerImage)
-      ids += Array(repeating: placeholder, count: rowsPerImage)
-      classes += Array(repeating: .visual, count: rowsPerImage)
-    }
-    text(textRows - textRows / 2, .user)
-    input = ModelInput(ids: ids, classes: classes, imageCount: imageCount, imageRanges: ranges)
+extension Runtime {
+  /// The profile that keeps visual rows in all layers.
+  var neverWithdrawing: ScheduleProfile {
+    let layerCount = model.configuration.text.layerCount
+    return ScheduleProfile(name: "full", withdrawingAt: layerCount, of: layerCount)
   }
 }

@@ -175,7 +175,7 @@ extension TokenizerModel {
   /// Brings vocabulary and model together: the placeholder of images, and what ends an answer.
   ///
   /// A placeholder that the tokenizer does not know is added at the next id, if that is where the
-  /// model has it; it needs no embedding, since its rows come from the image.
+  /// model has it; one behind the embedding stays outside the vocabulary, as in the original code.
   fileprivate mutating func fit(
     _ model: inout ModelConfiguration, placeholder: String, folder: String
   ) throws(InputError) {
@@ -200,7 +200,9 @@ extension TokenizerModel {
             id \(imageID), where the configuration has it
             """)
         }
-        pieces.append(Piece(bytes: bytes, kind: .control))
+        if imageID < model.text.vocabularySize {
+          pieces.append(Piece(bytes: bytes, kind: .control))
+        }
       }
     }
     let vocabularySize = model.text.vocabularySize

@@ -2,6 +2,8 @@
 package struct ScheduleCost: Equatable, Sendable {
   /// Floating-point operations of all decoder layers.
   package var operations: Double
+  /// Those among them that are products with weights; the rest is attention.
+  package var productOperations: Double
   /// Rows whose keys and values are kept, summed over layers.
   package var keyValueRows: Int
 
@@ -19,14 +21,16 @@ package struct ScheduleCost: Equatable, Sendable {
     let keyValue = Double(text.keyValueWidth)
     let perRow = 2 * hidden * (2 * query + 2 * keyValue + 3 * Double(text.intermediateSize))
     operations = 0
+    productOperations = 0
     keyValueRows = 0
     for segment in profile.segments {
       let isFrozen = segment.frozen.contains(.visual)
       let seen = Double(textRows + (segment.classes.contains(.visual) ? visualRows : 0))
       let updated = isFrozen ? Double(textRows) : seen
-      let layer =
-        updated * perRow + (seen - updated) * 4 * keyValue * hidden + 4 * updated * seen * query
-      operations += Double(segment.layers.count) * layer
+      let products = updated * perRow + (seen - updated) * 4 * keyValue * hidden
+      let attention = 4 * updated * seen * query
+      operations += Double(segment.layers.count) * (products + attention)
+      productOperations += Double(segment.layers.count) * products
       keyValueRows += segment.layers.count * Int(seen)
     }
   }

@@ -23,6 +23,8 @@ package struct Tokenizer: Sendable {
   private var specials: SpecialMatcher
   /// Recognised in normalised text: their bytes begin with U+2581.
   private let normalizedSpecials: SpecialMatcher
+  /// A mark outside the vocabulary, after which a new text begins.
+  private var separatorID: Int32?
 
   /// - Throws: `InputError` if `model` contradicts itself: a merge of pieces that do not join to its
   ///   result, equal pieces, an id outside the vocabulary.
@@ -91,9 +93,13 @@ package struct Tokenizer: Sendable {
   }
 
   /// A copy that takes `text` for the special token `id`, whatever the vocabulary says of both.
+  ///
+  /// An id that the vocabulary does not have is no token of the text: what follows it is encoded as
+  /// a text of its own, as the original LLaVA does around its image mark.
   func recognizing(_ text: String, as id: Int32) -> Tokenizer {
     var copy = self
     copy.specials.insert(Array(text.utf8), id: id)
+    copy.separatorID = piece(id) == nil ? id : nil
     return copy
   }
 
@@ -106,19 +112,30 @@ package struct Tokenizer: Sendable {
     var merger = PairMerger()
     if addsBOS, let id = model.bosID { tokens.append(Token(id: Int32(id), end: 0)) }
     var start = 0
+    var place = continues ? RunPlace.behindText : .first
     for match in specials.matches(in: source, 0..<source.count) {
-      append(source, start..<match.range.lowerBound, continues, &tokens, &merger)
+      append(source, start..<match.range.lowerBound, place, &tokens, &merger)
       tokens.append(Token(id: match.id, end: match.range.upperBound))
       start = match.range.upperBound
+      place = match.id == separatorID ? .first : .behindSpecial
     }
-    append(source, start..<source.count, continues, &tokens, &merger)
+    append(source, start..<source.count, place, &tokens, &merger)
     if addsEOS, let id = model.eosID { tokens.append(Token(id: Int32(id), end: source.count)) }
     return tokens
   }
 
+  /// What a run of text stands behind.
+  private enum RunPlace {
+    /// Nothing: a text begins here.
+    case first
+    case behindSpecial
+    /// Text that was encoded before.
+    case behindText
+  }
+
   /// Appends the tokens of a run without special tokens.
   private func append(
-    _ source: [UInt8], _ run: Range<Int>, _ continues: Bool, _ tokens: inout [Token],
+    _ source: [UInt8], _ run: Range<Int>, _ place: RunPlace, _ tokens: inout [Token],
     _ merger: inout PairMerger
   ) {
     if run.isEmpty { return }
@@ -129,13 +146,14 @@ package struct Tokenizer: Sendable {
       for part in splitter.parts(of: text.bytes) { append(text, part, &tokens, &merger) }
       return
     }
-    let isFirst = run.lowerBound == 0
     let prefixes =
-      model.flags.contains(.prefixesFirstSpaceOnly)
-      ? isFirst : model.flags.contains(.prefixesSpace)
+      switch place {
+      case .first: !model.flags.isDisjoint(with: [.prefixesSpace, .prefixesFirstSpaceOnly])
+      case .behindSpecial: model.flags.contains(.prefixesSpace)
+      case .behindText: false
+      }
     let text = NormalizedText(
-      escapingSpacesOf: source, run, prefixes: prefixes && !(continues && isFirst),
-      flags: model.flags)
+      escapingSpacesOf: source, run, prefixes: prefixes, flags: model.flags)
     var start = 0
     for match in normalizedSpecials.matches(in: text.bytes, 0..<text.bytes.count) {
       append(text, start..<match.range.lowerBound, &tokens, &merger)

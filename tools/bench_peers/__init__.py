@@ -1,0 +1,1 @@
+"""Other engines beside ours: environments, models, and one class per engine."""
