@@ -148,8 +148,4 @@ import VTWMFile
     #expect(run.status == 0)
     #expect(try run.output == String(decoding: readBytes(path("tiny.txt")), as: UTF8.self))
   }
-
-  @Test func TEMPwrite() throws {
-    try TinyModel.writeVisual(at: "/tmp/tiny-q4.vtwm", overwrite: true)
-  }
 }

@@ -205,10 +205,10 @@ static void group_weights(const float *importance, size_t count, float weights[V
     largest = importance[i] > largest ? importance[i] : largest;
   }
   /* No column is worth nothing: what calibration never saw may still come. */
-  for (size_t i = 0; i < VTW_GROUP; i++)
-    weights[i] = !usable || largest == 0 ? 1
-                 : i < count             ? importance[i] / largest + 0x1p-10f
-                                         : 0;
+  for (size_t i = 0; i < VTW_GROUP; i++) {
+    float share = !usable || largest == 0 ? 1 : i < count ? importance[i] / largest : 0;
+    weights[i] = share < 0x1p-10f ? 0x1p-10f : share;
+  }
 }
 
 /* Puts q into column i and row r of a tile's bytes behind the scales. */
