@@ -40,6 +40,9 @@ static const float F16_MAX = 65504.0f;
 /* How a group of 32 values becomes integers: w = d * q with `least` <= q <= `most`. */
 typedef struct {
   float least, most;
+  /* The integer that plain rounding makes of the extreme value: `most`, or `least` where scales may
+   * be negative. */
+  float extreme;
   /* The scales tried: the largest magnitude of the group becomes the integer `first + i * step` for
    * i in 0 ..< count, or minus that. */
   float first, step;
@@ -48,8 +51,8 @@ typedef struct {
 
 /* 4 bits: the extreme value may become -8, whatever its sign, since scales may be negative; or lie
  * beyond the range, which can be better for the other 31.  8 bits leave little to search. */
-static const integer_range NIBBLES = {-8, 7, 5.0f, 0.125f, 48};
-static const integer_range BYTES = {-127, 127, 125.2f, 0.3f, 16};
+static const integer_range NIBBLES = {-8, 7, -8, 5.0f, 0.125f, 48};
+static const integer_range BYTES = {-127, 127, 127, 125.2f, 0.3f, 16};
 
 /* Candidates run in lanes, each of which sums alone: vector code that gives the same numbers on
  * every processor. */
@@ -138,19 +141,44 @@ static scan_function *best_scan(void) {
   return scan_generic;
 }
 
-/* Quantises 32 values, of at most |range| * F16_MAX, to integers `q` and an f16 scale, so that
- * sum w (x - d q)^2 is small.  Returns the scale's bits. */
-static uint16_t quantise_group(const float values[VTW_GROUP], const float weights[VTW_GROUP],
-                               const integer_range *range, scan_function *scan,
-                               float q[VTW_GROUP]) {
-  float largest = 0;
+/* Integers and their f16 scale, and what they leave of a group: sum w (x - d q)^2. */
+typedef struct {
+  float q[VTW_GROUP];
+  float error;
+  uint16_t scale;
+} quantised_group;
+
+/* The integers nearest to 32 values for a scale that is first rounded to f16. */
+static void quantise_with(const float values[VTW_GROUP], const float weights[VTW_GROUP],
+                          float scale, const integer_range *range, quantised_group *group) {
+  scale = scale > F16_MAX ? F16_MAX : scale < -F16_MAX ? -F16_MAX : scale;
+  group->scale = vtw_f16_of_f32(scale);
+  if ((group->scale & 0x7fff) == 0) group->scale |= 1; /* keep what the smallest f16 can express */
+  float d = vtw_f32_of_f16(group->scale);
+  group->error = 0;
+  for (int i = 0; i < VTW_GROUP; i++) {
+    group->q[i] = rounded(values[i] / d, range);
+    float left = values[i] - d * group->q[i];
+    group->error += weights[i] * left * left;
+  }
+}
+
+/* Quantises 32 values, of at most |range| * F16_MAX, so that the error is small, and never larger
+ * than that of plain rounding, which keeps values that are integers times an f16 as they are. */
+static void quantise_group(const float values[VTW_GROUP], const float weights[VTW_GROUP],
+                           const integer_range *range, scan_function *scan,
+                           quantised_group *group) {
+  float largest = 0, extreme = 0;
   for (int i = 0; i < VTW_GROUP; i++) {
     float magnitude = values[i] < 0 ? -values[i] : values[i];
-    largest = magnitude > largest ? magnitude : largest;
+    if (magnitude > largest) largest = magnitude, extreme = values[i];
   }
-  memset(q, 0, VTW_GROUP * sizeof(float));
+  memset(group, 0, sizeof *group);
   /* Below half of the smallest f16 there is nothing to keep but zero. */
-  if (largest < 0x1p-25f) return 0;
+  if (largest < 0x1p-25f) return;
+
+  quantise_with(values, weights, extreme / range->extreme, range, group);
+  if (group->error == 0) return;
 
   /* In units of the largest: no square overflows or vanishes. */
   float x[VTW_GROUP];
@@ -162,13 +190,9 @@ static uint16_t quantise_group(const float values[VTW_GROUP], const float weight
     if (next == 0) break; /* nothing but zeros: keep the scale */
     scale = next;
   }
-  scale *= largest;
-  scale = scale > F16_MAX ? F16_MAX : scale < -F16_MAX ? -F16_MAX : scale;
-  uint16_t bits = vtw_f16_of_f32(scale);
-  if ((bits & 0x7fff) == 0) bits |= 1; /* below the smallest f16: keep what it can express */
-  float inverse = largest / vtw_f32_of_f16(bits);
-  for (int i = 0; i < VTW_GROUP; i++) q[i] = rounded(x[i] * inverse, range);
-  return bits;
+  quantised_group searched;
+  quantise_with(values, weights, scale * largest, range, &searched);
+  if (searched.error < group->error) *group = searched;
 }
 
 /* The importance of a group's columns in units of the largest, which keeps sums in range; equal
@@ -181,10 +205,10 @@ static void group_weights(const float *importance, size_t count, float weights[V
     largest = importance[i] > largest ? importance[i] : largest;
   }
   /* No column is worth nothing: what calibration never saw may still come. */
-  for (size_t i = 0; i < VTW_GROUP; i++)
-    weights[i] = !usable || largest == 0 ? 1
-                 : i < count             ? importance[i] / largest + 0x1p-10f
-                                         : 0;
+  for (size_t i = 0; i < VTW_GROUP; i++) {
+    float share = !usable || largest == 0 ? 1 : i < count ? importance[i] / largest : 0;
+    weights[i] = share < 0x1p-10f ? 0x1p-10f : share;
+  }
 }
 
 /* Puts q into column i and row r of a tile's bytes behind the scales. */
@@ -213,10 +237,12 @@ static ptrdiff_t encode_groups(vtw_encoding encoding, const float *values, const
     memset(out + 64, encoding == VTW_Q4 ? 0x88 : 0x80, tile_bytes - 64);
     group_weights(importance ? importance + first : NULL, count, weights);
     for (size_t r = 0; r < rows; r++) {
-      float x[VTW_GROUP] = {0}, q[VTW_GROUP];
+      float x[VTW_GROUP] = {0};
       memcpy(x, values + r * columns + first, count * sizeof(float));
-      store_u16(out + 2 * r, quantise_group(x, weights, range, scan, q));
-      for (size_t c = 0; c < count; c++) store_integer(encoding, out, r, c, (int)q[c]);
+      quantised_group group;
+      quantise_group(x, weights, range, scan, &group);
+      store_u16(out + 2 * r, group.scale);
+      for (size_t c = 0; c < count; c++) store_integer(encoding, out, r, c, (int)group.q[c]);
     }
   }
   return -1;

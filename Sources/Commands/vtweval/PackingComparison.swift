@@ -36,9 +36,6 @@ struct PackingComparison {
     self.model = model.path
     self.reference = reference.path
 
-    var clipped = [0.0, 0.0, 0.0]
-    for d in outcome.divergences { for k in d.kl[0] { clipped[0] += min(k, 0.1); clipped[1] += min(k, 0.01); clipped[2] += min(k, 0.001) } }
-    StandardError.write("clipped \(clipped)\n")
     var tasks: [String: (samples: Int, sum: DivergenceSum)] = [:]
     var all = DivergenceSum()
     for divergence in outcome.divergences {

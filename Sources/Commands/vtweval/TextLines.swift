@@ -18,7 +18,7 @@ enum TextLines {
     where !line.allSatisfy(\.isWhitespace) {
       samples.append(
         Sample(
-          id: "\(name):\(index + 1)", task: name, imagePaths: [], question: String(line),
+          id: "\(name):\(index + 1)", task: name, images: [], question: String(line),
           isRaw: true))
     }
     return SampleSet(samples: samples)

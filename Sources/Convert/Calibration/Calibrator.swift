@@ -166,11 +166,9 @@ package struct Calibrator {
 
   private func pixels(_ sample: Sample) throws(InputError) -> [PixelTensor] {
     var images: [PixelTensor] = []
-    guard !sample.imagePaths.isEmpty else { return images }
+    guard !sample.images.isEmpty else { return images }
     guard let imageSteps else { throw InputError("", "this model takes no images") }
-    for path in sample.imagePaths {
-      images.append(try imageSteps.pixels(of: RGBImage(contentsOf: path)))
-    }
+    for source in sample.images { images.append(try imageSteps.pixels(of: RGBImage(source))) }
     return images
   }
 
@@ -206,7 +204,7 @@ package struct Calibrator {
     var outcome = Outcome(divergences: [], refused: [])
     for (index, sample) in samples.enumerated() {
       do {
-        let isText = sample.isRaw && sample.imagePaths.isEmpty
+        let isText = sample.isRaw && sample.images.isEmpty
         let input = isText ? try text(sample) : try prepare(sample)
         var otherInput = input
         if input.visual != nil {

@@ -1,6 +1,5 @@
 package import Architecture
 package import Kernels
-import Glibc
 
 /// Second moments E[x_c^2] of what enters each matrix product, per input column c.
 ///
@@ -40,8 +39,6 @@ package final class InputMoments {
   package subscript(_ key: TensorKey) -> [Float]? {
     let seen = TensorKey(Self.sharedInputs[key.role] ?? key.role, layer: key.layer)
     guard let sum = sums[seen], let count = counts[seen], count > 0 else { return nil }
-    let p = unsafe getenv("POW").map { unsafe atof($0) } ?? 1
-    let novis = unsafe getenv("NOVIS") != nil; if key.role.rawValue >= 256, novis { return nil }
-    return sum.map { Float(pow($0 / Double(count), p)) }
+    return sum.map { Float($0 / Double(count)) }
   }
 }
