@@ -15,8 +15,8 @@ extension VTWConvert {
   /// The model runs with all matrices in q8, whose own error changes these numbers by less than the
   /// choice of samples does.  Its weights lie in a temporary file beside the output, which is gone
   /// when this returns; the finished file has other weights.
-  func importance(
-    of samples: [Sample], checkpoint: Checkpoint, compute: Compute
+  func measureImportance(
+    on samples: [Sample], checkpoint: Checkpoint, compute: Compute
   ) throws(InputError) -> [TensorKey: [Float]] {
     let plan = PackPlan(checkpoint.configuration, encoding: .q8)
     let writer = try self.writer(checkpoint, plan)

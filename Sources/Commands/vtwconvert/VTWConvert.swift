@@ -53,12 +53,8 @@ struct VTWConvert: ParsableCommand {
       """, valueName: "pattern=type"))
   var encodingFor: [String] = []
 
-  @Option(
-    help: """
-      Weight the error of packed weights by what the --calib sets feed each matrix: on or off \
-      (default: on with --calib where 4 bits are used).
-      """)
-  var importance: Switch?
+  @Flag(help: "Weight the errors of weights by what the --calib sets feed each matrix.")
+  var importance = false
 
   @Option(help: "Chat template by name, if the checkpoint's own is not recognised.")
   var template: String?
@@ -119,8 +115,8 @@ struct VTWConvert: ParsableCommand {
         "--encoding-for '\(printable(rule))' must be PATTERN=TYPE with TYPE q4, q8, bf16, f16 or f32."
       )
     }
-    guard importance != .on || !calib.isEmpty else {
-      throw ValidationError("--importance on measures a --calib set; name one.")
+    guard !importance || !calib.isEmpty else {
+      throw ValidationError("--importance measures a --calib set; name one.")
     }
     guard ["default", "paper"].contains(preset) else {
       throw ValidationError("--preset must be default or paper.")
@@ -161,16 +157,16 @@ struct VTWConvert: ParsableCommand {
     let plan = try PackPlan(
       checkpoint.configuration, encoding: Encoding(name: encoding) ?? .q8,
       rules: encodingFor.compactMap(EncodingRule.init))
-    var importance: [TensorKey: [Float]] = [:]
-    if let samples, self.importance.map({ $0 == .on }) ?? plan.hasFourBits {
-      importance = try self.importance(
-        of: samples.choose.samples, checkpoint: checkpoint, compute: compute)
+    var columnWeights: [TensorKey: [Float]] = [:]
+    if let samples, importance {
+      columnWeights = try measureImportance(
+        on: samples.choose.samples, checkpoint: checkpoint, compute: compute)
     }
     let measured = clock.now
 
     let writer = try self.writer(checkpoint, plan)
     let packing = ProgressLine("packing", isQuiet: quiet)
-    let errors = try Packer(checkpoint, plan: plan, importance: importance, compute: compute)
+    let errors = try Packer(checkpoint, plan: plan, importance: columnWeights, compute: compute)
       .write(to: writer) { packing.update($0) }
     packing.finish()
     let packed = clock.now
@@ -187,7 +183,7 @@ struct VTWConvert: ParsableCommand {
     try writer.seal(
       schedule: schedule, layerKL: layerKL(report, layerCount: layerCount),
       calibration: report?.json,
-      provenance: provenance(checkpoint, errors: errors, hasImportance: !importance.isEmpty),
+      provenance: provenance(checkpoint, errors: errors),
       keyValuePrecision: plan.keyValuePrecision)
     let result = ConvertResult(
       output: output, byteCount: writer.byteCount, schedule: schedule, report: report,
@@ -311,16 +307,14 @@ struct VTWConvert: ParsableCommand {
     (0..<layerCount).map { layer in report.map { Float($0.curves.pooled.points[layer].meanKL) } }
   }
 
-  private func provenance(
-    _ checkpoint: Checkpoint, errors: PackErrors, hasImportance: Bool
-  ) -> JSONValue {
+  private func provenance(_ checkpoint: Checkpoint, errors: PackErrors) -> JSONValue {
     [
       "converter": .string("vtwconvert \(Program.version)"),
       "inputs": .array(
         checkpoint.inputs.map { ["name": .string($0.name), "bytes": .integer($0.byteCount)] }),
       "options": [
         "encoding": .string(encoding), "encoding_for": .array(encodingFor.map(JSONValue.string)),
-        "importance": .bool(hasImportance), "k": k.map(JSONValue.integer) ?? .null,
+        "importance": .bool(importance), "k": k.map(JSONValue.integer) ?? .null,
       ],
       "errors": errors.json,
     ]

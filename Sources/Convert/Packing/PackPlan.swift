@@ -53,7 +53,4 @@ extension PackPlan {
   package var keyValuePrecision: KeyValuePrecision {
     encodings[TensorKey(.query, layer: 0)] == .f32 ? .f32 : .f16
   }
-
-  /// Whether any tensor has four bits a weight, for which measured importance pays.
-  package var hasFourBits: Bool { encodings.values.contains(.q4) }
 }
