@@ -12,11 +12,14 @@ package struct Runtime {
   package let profile: ScheduleProfile
   package let tokenizer: Tokenizer
   package let encoder: PromptEncoder
+  private let precision: KeyValueRows.Precision
 
   package init(
-    _ file: VTWMFile, profile: ScheduleProfile, engine: EngineOptions
+    _ file: VTWMFile, profile: ScheduleProfile, engine: EngineOptions,
+    cache: CacheOptions.Precision = .auto
   ) throws(InputError) {
     self.file = file
+    precision = cache.kernel ?? file.keyValuePrecision.kernel
     self.profile = profile
     tokenizer = try Tokenizer(file.tokenizer)
     encoder = PromptEncoder(
@@ -28,7 +31,7 @@ package struct Runtime {
 
   /// A new session that runs `profile`, or the chosen profile.
   package func session(_ profile: ScheduleProfile? = nil) -> Session {
-    Session(model, profile: profile ?? self.profile, precision: file.keyValuePrecision.kernel)
+    Session(model, profile: profile ?? self.profile, precision: precision)
   }
 
   /// A new conversation.

@@ -1,5 +1,6 @@
 package import ArgumentParser
 package import Architecture
+package import Kernels
 package import TensorCore
 
 /// Options that every program with an engine takes.
@@ -19,6 +20,28 @@ package struct EngineOptions: ParsableArguments {
       throw ValidationError("--threads must be in 1...256.")
     }
   }
+}
+
+/// How keys and values are held.
+package struct CacheOptions: ParsableArguments {
+  package enum Precision: String, ExpressibleByArgument, CaseIterable, Sendable {
+    case auto, f32, f16, q8
+
+    /// Nil for what the file says.
+    package var kernel: KeyValueRows.Precision? {
+      switch self {
+      case .auto: nil
+      case .f32: .f32
+      case .f16: .f16
+      case .q8: .q8
+      }
+    }
+  }
+
+  @Option(help: "Hold keys and values in f32, f16 or q8 (auto: as the file says).")
+  package var kv = Precision.auto
+
+  package init() {}
 }
 
 /// Options that choose which rows run where.

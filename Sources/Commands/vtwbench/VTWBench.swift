@@ -61,6 +61,7 @@ struct VTWBench: ParsableCommand {
   var paced = false
 
   @OptionGroup(title: "Engine") var engine: EngineOptions
+  @OptionGroup(title: "Engine") var cache: CacheOptions
 
   @Flag(help: "Print JSON instead of a table.")
   var json = false
@@ -78,7 +79,8 @@ struct VTWBench: ParsableCommand {
     let start = ContinuousClock.now
     let model = try VTWMFile(opening: file)
     let runtime = try Runtime(
-      model, profile: schedule.choose(from: model.schedule, file: file), engine: engine)
+      model, profile: schedule.choose(from: model.schedule, file: file), engine: engine,
+      cache: cache.kv)
     let loaded = seconds(ContinuousClock.now - start)
     let prompt = SyntheticPrompt(
       model.configuration, imageCount: model.configuration.vision == nil ? 0 : images,

@@ -48,6 +48,9 @@ package struct Model: Sendable {
     return projected
   }
 
+  /// Gives back the memory that holds the vision tower's mapped weights, until the next image.
+  package func dropVisionPages() { vision?.tower.dropPages() }
+
   /// Puts the embeddings of `input` into `x`, visual rows taken from `visual`.
   ///
   /// - Parameters:

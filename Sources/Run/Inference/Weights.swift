@@ -48,6 +48,17 @@ struct VisionWeights: Sendable {
   let preNorm: TensorView
   let preNormBias: TensorView
   let layers: [VisionLayerWeights]
+
+  /// Gives back the resident pages of the matrices; the next image reads them again.
+  func dropPages() {
+    for layer in layers {
+      for linear in [
+        layer.query, layer.key, layer.value, layer.attentionOutput, layer.up, layer.down,
+      ] {
+        linear.weight.region.dropPages(linear.weight.byteRange)
+      }
+    }
+  }
 }
 
 /// Weights of the projector.
