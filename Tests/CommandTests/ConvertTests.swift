@@ -80,8 +80,11 @@ import Testing
       #expect(have["positions"] == want["positions"])
       for (one, other) in zip(have["curve"]?.arrayValue ?? [], want["curve"]?.arrayValue ?? []) {
         #expect(one["k"] == other["k"])
-        for key in ["mean_kl", "p95_kl", "max_kl"] {
-          try expectSame(one[key], other[key], "\(task), K = \(one["k"] ?? .null), \(key)")
+        let k = one["k"] ?? .null
+        try expectSame(one["mean_kl"], other["mean_kl"], "\(task), K = \(k), mean_kl")
+        // One position each, where f32 sums in another order do not average out.
+        for key in ["p95_kl", "max_kl"] {
+          try expectSame(one[key], other[key], relative: 5e-4, "\(task), K = \(k), \(key)")
         }
         // The fixture keeps seven digits.
         let agreement = try #require(one["agreement"]?.doubleValue)
@@ -97,11 +100,13 @@ import Testing
     #expect(try paper.json["k"] == expected["k"]?["paper"])
   }
 
-  /// 1e-4 relative; below 1e-6 nats both are noise of f32 logits.
-  private func expectSame(_ found: JSONValue?, _ expected: JSONValue?, _ what: String) throws {
+  /// Below 1e-6 nats both are noise of f32 logits.
+  private func expectSame(
+    _ found: JSONValue?, _ expected: JSONValue?, relative: Double = 1e-4, _ what: String
+  ) throws {
     let a = try #require(found?.doubleValue)
     let b = try #require(expected?.doubleValue)
-    #expect(abs(a - b) <= max(1e-4 * abs(b), 1e-6), "\(what): \(a), expected \(b)")
+    #expect(abs(a - b) <= max(relative * abs(b), 1e-6), "\(what): \(a), expected \(b)")
   }
 
   /// `relation` needs the image late: without that task an earlier layer will do.

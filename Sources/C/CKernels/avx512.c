@@ -161,11 +161,13 @@ TARGET static inline void softmax_row(float *scores, size_t count, size_t width,
     __m512 t = _mm512_sub_ps(x[i], largest);
     __mmask16 some = _mm512_cmp_ps_mask(t, smallest, _CMP_NLT_UQ);
     __m512 n = _mm512_roundscale_ps(t, 0), f = _mm512_sub_ps(t, n);
-    __m512 p = _mm512_set1_ps(1.3264727e-3f);
-    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(9.671513e-3f));
-    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(5.5507336e-2f));
-    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(2.4022242e-1f));
-    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(6.93147e-1f));
+    __m512 p = _mm512_set1_ps(1.5252734e-5f);
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(1.5403530e-4f));
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(1.3333558e-3f));
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(9.6181291e-3f));
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(5.5504109e-2f));
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(2.4022651e-1f));
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(6.9314718e-1f));
     p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(1.0f));
     p = _mm512_maskz_scalef_ps(some, p, n);
     s[i % 2] = _mm512_add_ps(s[i % 2], p);
