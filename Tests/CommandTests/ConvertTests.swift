@@ -66,7 +66,9 @@ import Testing
         at: fixturePath("expected/\(name)-calibration.json"), limit: 1 << 26), file: name)
     let model = repositoryPath(try #require(expected["model"]?.stringValue))
     let set = repositoryPath(try #require(expected["set"]?.stringValue))
-    let options = ["--calib", set, "--holdout", "0", "--encoding", "f32", "--json"]
+    let options = [
+      "--calib", set, "--holdout", "0", "--min-task", "1", "--encoding", "f32", "--json",
+    ]
     let done = try convert(model, "m.vtwm", options)
     try #require(done.status == 0, "\(done.errors)")
     let found = try done.json
@@ -227,12 +229,22 @@ import Testing
   }
 
   @Test func keepsAnExistingOutputUnlessForced() throws {
-    let path = try folder.write("mine", to: "old.vtwm")
+    #expect(try convert(Self.demo, "old.vtwm", ["--encoding", "f32"]).status == 0)
+    let path = folder.path("old.vtwm")
+    let old = try fileBytes(at: path, limit: 1 << 28)
     let refused = try convert(Self.demo, "old.vtwm")
     #expect(refused.status == 65 && refused.errors.contains("--force"), "\(refused.errors)")
-    #expect(try fileBytes(at: path, limit: 100) == Array("mine".utf8))
+    #expect(try fileBytes(at: path, limit: 1 << 28) == old)
     #expect(try convert(Self.demo, "old.vtwm", ["--force"]).status == 0)
-    #expect(try fileBytes(at: path, limit: 1 << 28).count > 1 << 20)
+    #expect(try fileBytes(at: path, limit: 1 << 28).count < old.count)
+  }
+
+  /// Forced or not: a checkpoint's tokenizer, for one, is no output.
+  @Test func neverReplacesAFileOfAnotherKind() throws {
+    let path = try folder.write("mine", to: "tokenizer.json")
+    let refused = try convert(Self.demo, "tokenizer.json", ["--force"])
+    #expect(refused.status == 65 && refused.errors.contains("not a .vtwm file"))
+    #expect(try fileBytes(at: path, limit: 100) == Array("mine".utf8))
   }
 
   @Test func refusesAnEmptySetAndAWrongLayer() throws {

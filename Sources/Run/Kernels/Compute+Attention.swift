@@ -87,19 +87,14 @@ extension Compute {
     queryRotation: Rotation? = nil, to kv: KeyValueRows
   ) {
     let first = kv.grow(by: keys, values)
-    var cache = unsafe kv.cache
-    let shared = unsafe cache
+    let shared = unsafe kv.cache
     let panel = 32
     // Ranges end where panels of the cache end, so that threads do not share lines.
     let lead = first % panel
     let panels = (lead + keys.count + panel - 1) / panel
-    let parts = max(1, min(panels, 4 * threads))
-    if keys.count * keys.width < 4 << 10 {
-      keyRotation?.apply(to: keys, kv.headDimension, kernels)
-      if let queries { queryRotation?.apply(to: queries, kv.headDimension, kernels) }
-      unsafe vtw_cache_store(kernels, &cache, first, keys.count, keys.address, values.address)
-      return
-    }
+    // So few values are not worth waking a thread.
+    let isSmall = keys.count * keys.width < 4 << 10
+    let parts = isSmall ? 1 : max(1, min(panels, 4 * threads))
     parallel(parts) { part in
       var cache = unsafe shared
       let start = max(0, panels * part / parts * panel - lead)

@@ -60,16 +60,9 @@ import Glibc
       precision: precision.code, heads: keyValueHeads, dimension: headDimension, blocks: blocks)
   }
 
-  /// Adds rows after the last; `keys` and `values` are `[n, keyValueHeads * headDimension]`.
-  package func append(keys: Rows, values: Rows) {
-    let first = grow(by: keys, values)
-    var cache = unsafe self.cache
-    unsafe vtw_cache_store(
-      vtw_kernels_for(InstructionSet.best.code), &cache, first, keys.count, keys.address,
-      values.address)
-  }
-
   /// Makes room for rows that the caller writes next; gives the first one's index.
+  ///
+  /// `keys` and `values` are `[n, keyValueHeads * headDimension]`.
   func grow(by keys: Rows, _ values: Rows) -> Int {
     let width = keyValueHeads * headDimension
     precondition(
