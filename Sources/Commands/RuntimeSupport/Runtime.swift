@@ -5,21 +5,21 @@ package import Prompting
 package import TensorCore
 package import VTWMFile
 
-/// A mapped file made ready to answer: what `vtwrun` and `vtweval` share.
+/// A mapped file made ready to answer: what `vtwrun`, `vtweval` and `vtwbench` share.
 package struct Runtime {
   package let file: VTWMFile
   package let model: Model
   package let profile: ScheduleProfile
   package let tokenizer: Tokenizer
   package let encoder: PromptEncoder
-  private let precision: KeyValueRows.Precision
+  /// How sessions hold keys and values.
+  package let precision: KeyValueRows.Precision
 
   package init(
-    _ file: VTWMFile, profile: ScheduleProfile, engine: EngineOptions,
-    cache: CacheOptions.Precision = .auto
+    _ file: VTWMFile, profile: ScheduleProfile, engine: EngineOptions, cache: CacheOptions
   ) throws(InputError) {
     self.file = file
-    precision = cache.kernel ?? file.keyValuePrecision.kernel
+    precision = cache.kv.kernel ?? file.keyValuePrecision.kernel
     self.profile = profile
     tokenizer = try Tokenizer(file.tokenizer)
     encoder = PromptEncoder(

@@ -1,6 +1,6 @@
 package import ArgumentParser
 package import Architecture
-package import Kernels
+import Kernels
 package import TensorCore
 
 /// Options that every program with an engine takes.
@@ -22,23 +22,16 @@ package struct EngineOptions: ParsableArguments {
   }
 }
 
-/// How keys and values are held.
+/// How programs that answer hold keys and values.
 package struct CacheOptions: ParsableArguments {
   package enum Precision: String, ExpressibleByArgument, CaseIterable, Sendable {
     case auto, f32, f16, q8
 
     /// Nil for what the file says.
-    package var kernel: KeyValueRows.Precision? {
-      switch self {
-      case .auto: nil
-      case .f32: .f32
-      case .f16: .f16
-      case .q8: .q8
-      }
-    }
+    var kernel: KeyValueRows.Precision? { KeyValueRows.Precision(rawValue: rawValue) }
   }
 
-  @Option(help: "Hold keys and values in f32, f16 or q8 (auto: as the file says).")
+  @Option(help: "How keys and values are held; auto is as the file says.")
   package var kv = Precision.auto
 
   package init() {}

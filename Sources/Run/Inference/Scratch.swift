@@ -18,20 +18,15 @@ package final class Scratch: Sendable {
     self.capacity = capacity
     normed = Rows(count: capacity, width: text.hiddenSize)
     // Attention is over when the feed-forward begins, so both use the same memory.
-    let attention = 2 * text.queryWidth + 2 * text.keyValueWidth
-    let shared = Rows(count: capacity, width: max(attention, 2 * text.intermediateSize))
-    /// `width` columns of all rows, `offset` columns' worth of memory from the start.
-    func part(_ offset: Int, _ width: Int) -> Rows {
-      shared.reshaped(count: capacity * (offset + width), width: 1)[
-        capacity * offset..<capacity * (offset + width)
-      ].reshaped(count: capacity, width: width)
-    }
-    query = part(0, text.queryWidth)
-    attended = part(text.queryWidth, text.queryWidth)
-    key = part(2 * text.queryWidth, text.keyValueWidth)
-    value = part(2 * text.queryWidth + text.keyValueWidth, text.keyValueWidth)
-    gate = part(0, text.intermediateSize)
-    up = part(text.intermediateSize, text.intermediateSize)
+    let attention = [text.queryWidth, text.queryWidth, text.keyValueWidth, text.keyValueWidth]
+    let feedForward = [text.intermediateSize, text.intermediateSize]
+    let shared = Rows(
+      count: capacity, width: max(attention.reduce(0, +), feedForward.reduce(0, +)))
+    let attentionParts = shared.parts(widths: attention)
+    (query, attended) = (attentionParts[0], attentionParts[1])
+    (key, value) = (attentionParts[2], attentionParts[3])
+    let feedForwardParts = shared.parts(widths: feedForward)
+    (gate, up) = (feedForwardParts[0], feedForwardParts[1])
     live = Rows(count: capacity, width: text.hiddenSize)
   }
 }

@@ -19,9 +19,6 @@ package struct VisionTower: Sendable {
     self.compute = compute
   }
 
-  /// Gives back the memory that holds the mapped weights, until the next image.
-  package func dropPages() { weights.dropPages() }
-
   /// The features of one image.
   ///
   /// - Parameter image: `[3, imageSize, imageSize]`, normalised.

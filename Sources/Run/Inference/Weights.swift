@@ -48,17 +48,6 @@ struct VisionWeights: Sendable {
   let preNorm: TensorView
   let preNormBias: TensorView
   let layers: [VisionLayerWeights]
-
-  /// Gives back the resident pages of the matrices; the next image reads them again.
-  func dropPages() {
-    for layer in layers {
-      for linear in [
-        layer.query, layer.key, layer.value, layer.attentionOutput, layer.up, layer.down,
-      ] {
-        linear.weight.region.dropPages(linear.weight.byteRange)
-      }
-    }
-  }
 }
 
 /// Weights of the projector.
@@ -117,6 +106,22 @@ struct WeightLookup {
     }
     return Linear(weight: weight, bias: try tensor(bias, layer))
   }
+}
+
+extension VisionLayerWeights {
+  /// The matrices, in the order of their use.
+  var matrices: [TensorView] {
+    [query, key, value, attentionOutput, up, down].map(\.weight)
+  }
+}
+
+extension VisionWeights {
+  /// The matrices of all layers, in the order of their use.
+  var matrices: [TensorView] { layers.flatMap(\.matrices) }
+}
+
+extension ProjectorWeights {
+  var matrices: [TensorView] { [input.weight, output.weight] }
 }
 
 extension DecoderWeights {
