@@ -51,6 +51,7 @@ struct VTWEval: ParsableCommand {
   var maxTokens = 64
 
   @OptionGroup(title: "Engine") var engine: EngineOptions
+  @OptionGroup(title: "Engine") var cache: CacheOptions
 
   @Flag(help: "Print JSON instead of a table.")
   var json = false
@@ -74,7 +75,8 @@ struct VTWEval: ParsableCommand {
       throw InputError(file, "is a text-only model; there is nothing to withdraw")
     }
     let runtime = try Runtime(
-      model, profile: model.schedule.profiles[model.schedule.defaultProfile], engine: engine)
+      model, profile: model.schedule.profiles[model.schedule.defaultProfile], engine: engine,
+      cache: cache)
     let layerCount = model.schedule.layerCount
     for layer in k where !(0...layerCount).contains(layer) {
       throw InputError(file, "--k \(layer) is outside 0...\(layerCount)")

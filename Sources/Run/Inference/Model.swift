@@ -9,6 +9,8 @@ package struct Model: Sendable {
   package let decoder: TextDecoder
   package let compute: Compute
   private let vision: (tower: VisionTower, projector: Projector)?
+  /// The matrices that only images need, in the order of their use.
+  private let visionMatrices: [TensorView]
 
   /// - Parameter tensors: packed weights; they stay where they are.
   /// - Throws: `InputError` if a tensor is missing or misshapen.
@@ -21,12 +23,13 @@ package struct Model: Sendable {
     decoder = TextDecoder(
       configuration.text, try DecoderWeights(lookup, configuration.text), compute)
     if let tower = configuration.vision, let projector = configuration.projector {
-      vision = (
-        VisionTower(tower, try VisionWeights(lookup, tower), compute),
-        Projector(projector, try ProjectorWeights(lookup), compute)
-      )
+      let weights = try VisionWeights(lookup, tower)
+      let bridge = try ProjectorWeights(lookup)
+      vision = (VisionTower(tower, weights, compute), Projector(projector, bridge, compute))
+      visionMatrices = weights.matrices + bridge.matrices
     } else {
       vision = nil
+      visionMatrices = []
     }
   }
 
@@ -50,6 +53,12 @@ package struct Model: Sendable {
     trace?.record("vision_features", features)
     trace?.record("projected", projected)
     return projected
+  }
+
+  /// Gives back the memory of mapped weights that only images need; the next image reads them
+  /// again.
+  package func dropVisionPages() {
+    for matrix in visionMatrices { matrix.region.dropPages(matrix.byteRange) }
   }
 
   /// Puts the embeddings of `input` into `x`, visual rows taken from `visual`.
