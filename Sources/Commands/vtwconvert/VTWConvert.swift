@@ -130,7 +130,7 @@ struct VTWConvert: ParsableCommand {
     let plan = PackPlan(checkpoint.configuration, encoding: Encoding(name: encoding) ?? .q8)
     let writer = try VTWMWriter(
       path: output, contents: try contents(checkpoint), encodings: plan.encodings,
-      sourceTypes: checkpoint.tensors.mapValues { $0.type.rawValue }, overwrite: force,
+      sourceTypes: checkpoint.tensors.mapValues { $0.format.name }, overwrite: force,
       inputs: checkpoint.inputs.map(\.path))
     InterruptCleanup.removeOnSignal(writer.pendingPath)
     let packing = ProgressLine("packing", isQuiet: quiet)
