@@ -22,8 +22,8 @@ struct VTWConvert: ParsableCommand {
     commandName: "vtwconvert",
     abstract: "Pack a LLaVA checkpoint into one .vtwm file with its withdrawal layer.",
     discussion: """
-      The input is a Hugging Face folder, a .safetensors file with its siblings, or a \
-      model.safetensors.index.json. With --calib the decoder layer K after which visual rows can \
+      The input is a Hugging Face folder, a .safetensors file with its siblings, a \
+      model.safetensors.index.json, or a .gguf file with its mmproj beside it. With --calib the decoder layer K after which visual rows can \
       leave is measured on a set of images and questions; without it they never leave, unless \
       --k says so.
       """,
@@ -37,6 +37,12 @@ struct VTWConvert: ParsableCommand {
 
   @Option(help: "Folder of the vision tower, for original LLaVA checkpoints without one.")
   var visionTower: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Vision tower and projector of a GGUF model, or none (default: mmproj beside it).",
+      valueName: "file"))
+  var mmproj: String?
 
   @Option(help: "How matrices are stored: q8, bf16, f16 or f32.")
   var encoding = "q8"
@@ -112,7 +118,7 @@ struct VTWConvert: ParsableCommand {
     let clock = ContinuousClock()
     let start = clock.now
     let checkpoint = try Checkpoint(
-      at: input, visionTower: visionTower, templateName: template, isStrict: strict,
+      at: input, visionTower: visionTower, projector: mmproj, templateName: template, isStrict: strict,
       readTokenizer: TokenizerFiles.read)
     let layerCount = checkpoint.configuration.text.layerCount
     if let k, !(0...layerCount).contains(k) {

@@ -93,7 +93,7 @@ package struct GGUFMetadata: Sendable {
   /// A number that some files write once per layer, always the same.
   func perLayer(_ key: String, in range: ClosedRange<Int>) throws(InputError) -> Int? {
     guard case .array = self[key] else { return try integer(key, in: range) }
-    let numbers = try integers(key, atMost: Checkpoints.Limit.layers) ?? []
+    let numbers = try integers(key, atMost: Limit.layers) ?? []
     guard let first = numbers.first, numbers.allSatisfy({ $0 == first }) else {
       throw error(key, "differs between layers, which is not supported")
     }
