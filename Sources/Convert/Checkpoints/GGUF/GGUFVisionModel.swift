@@ -76,6 +76,7 @@ struct GGUFVisionModel {
       tensors.byKey[TensorKey(.visionAttentionNorm, layer: $0)] != nil
     }.count
     let featureKey = key("feature_layer")
+    guard stored > 0 else { throw metadata.error("has no tensors of a vision layer (v.blk.0.)") }
     let features = try metadata.integers(featureKey, atMost: Limit.featureLayers) ?? [stored]
     guard !features.isEmpty, features.allSatisfy((0...named).contains) else {
       throw metadata.error(
