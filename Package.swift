@@ -86,7 +86,9 @@ targets += stage(
 
 // Measure
 targets += stage("Statistics", in: "Measure")
-targets += stage("SampleSets", in: "Measure", uses: ["TensorCore"])
+targets += stage(
+  "SampleSets", in: "Measure", uses: ["TensorCore", "Architecture", "Prompting"],
+  testsUse: [crypto])
 
 // Convert
 targets += stage(

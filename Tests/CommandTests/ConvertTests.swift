@@ -66,7 +66,9 @@ import Testing
         at: fixturePath("expected/\(name)-calibration.json"), limit: 1 << 26), file: name)
     let model = repositoryPath(try #require(expected["model"]?.stringValue))
     let set = repositoryPath(try #require(expected["set"]?.stringValue))
-    let options = ["--calib", set, "--holdout", "0", "--encoding", "f32", "--json"]
+    let options = [
+      "--calib", set, "--holdout", "0", "--min-task", "1", "--encoding", "f32", "--json",
+    ]
     let done = try convert(model, "m.vtwm", options)
     try #require(done.status == 0, "\(done.errors)")
     let found = try done.json
@@ -80,8 +82,11 @@ import Testing
       #expect(have["positions"] == want["positions"])
       for (one, other) in zip(have["curve"]?.arrayValue ?? [], want["curve"]?.arrayValue ?? []) {
         #expect(one["k"] == other["k"])
-        for key in ["mean_kl", "p95_kl", "max_kl"] {
-          try expectSame(one[key], other[key], "\(task), K = \(one["k"] ?? .null), \(key)")
+        let k = one["k"] ?? .null
+        try expectSame(one["mean_kl"], other["mean_kl"], "\(task), K = \(k), mean_kl")
+        // One position each, where f32 sums in another order do not average out.
+        for key in ["p95_kl", "max_kl"] {
+          try expectSame(one[key], other[key], relative: 5e-4, "\(task), K = \(k), \(key)")
         }
         // The fixture keeps seven digits.
         let agreement = try #require(one["agreement"]?.doubleValue)
@@ -97,11 +102,13 @@ import Testing
     #expect(try paper.json["k"] == expected["k"]?["paper"])
   }
 
-  /// 1e-4 relative; below 1e-6 nats both are noise of f32 logits.
-  private func expectSame(_ found: JSONValue?, _ expected: JSONValue?, _ what: String) throws {
+  /// Below 1e-6 nats both are noise of f32 logits.
+  private func expectSame(
+    _ found: JSONValue?, _ expected: JSONValue?, relative: Double = 1e-4, _ what: String
+  ) throws {
     let a = try #require(found?.doubleValue)
     let b = try #require(expected?.doubleValue)
-    #expect(abs(a - b) <= max(1e-4 * abs(b), 1e-6), "\(what): \(a), expected \(b)")
+    #expect(abs(a - b) <= max(relative * abs(b), 1e-6), "\(what): \(a), expected \(b)")
   }
 
   /// `relation` needs the image late: without that task an earlier layer will do.
@@ -222,12 +229,22 @@ import Testing
   }
 
   @Test func keepsAnExistingOutputUnlessForced() throws {
-    let path = try folder.write("mine", to: "old.vtwm")
+    #expect(try convert(Self.demo, "old.vtwm", ["--encoding", "f32"]).status == 0)
+    let path = folder.path("old.vtwm")
+    let old = try fileBytes(at: path, limit: 1 << 28)
     let refused = try convert(Self.demo, "old.vtwm")
     #expect(refused.status == 65 && refused.errors.contains("--force"), "\(refused.errors)")
-    #expect(try fileBytes(at: path, limit: 100) == Array("mine".utf8))
+    #expect(try fileBytes(at: path, limit: 1 << 28) == old)
     #expect(try convert(Self.demo, "old.vtwm", ["--force"]).status == 0)
-    #expect(try fileBytes(at: path, limit: 1 << 28).count > 1 << 20)
+    #expect(try fileBytes(at: path, limit: 1 << 28).count < old.count)
+  }
+
+  /// Forced or not: a checkpoint's tokenizer, for one, is no output.
+  @Test func neverReplacesAFileOfAnotherKind() throws {
+    let path = try folder.write("mine", to: "tokenizer.json")
+    let refused = try convert(Self.demo, "tokenizer.json", ["--force"])
+    #expect(refused.status == 65 && refused.errors.contains("not a .vtwm file"))
+    #expect(try fileBytes(at: path, limit: 100) == Array("mine".utf8))
   }
 
   @Test func refusesAnEmptySetAndAWrongLayer() throws {

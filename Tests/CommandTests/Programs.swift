@@ -37,12 +37,14 @@ enum Programs {
   ///
   /// - Parameters:
   ///   - input: its standard input.
+  ///   - inputPath: what to open as its standard input instead.
   ///   - environment: variables to set beside the inherited ones.
   static func run(
-    _ name: String, _ arguments: [String], input: String = "", environment: [String: String] = [:]
+    _ name: String, _ arguments: [String], input: String = "", inputPath: String? = nil,
+    environment: [String: String] = [:]
   ) throws -> ProgramResult {
     let scratch = try TemporaryFolder()
-    let inputPath = try scratch.write(input, to: "in")
+    let inputPath = try inputPath ?? scratch.write(input, to: "in")
     let path = path(name)
     var actions = posix_spawn_file_actions_t()
     unsafe posix_spawn_file_actions_init(&actions)

@@ -76,6 +76,56 @@ import Testing
 
   private func info() throws -> JSONValue { try Programs.run("vtwinfo", [file, "--json"]).json }
 
+  @Test func traceNeverReplacesAnInput() throws {
+    let before = try fileBytes(at: file, limit: 1 << 28)
+    let done = try run(["-p", "Hi", "--trace", file])
+    #expect(done.status == 65 && done.errors.contains("is also an input"), "\(done.errors)")
+    #expect(done.output.isEmpty)
+    #expect(try fileBytes(at: file, limit: 1 << 28) == before)
+  }
+
+  /// A limit on file sizes stands in for a full disk.
+  @Test func traceThatCannotBeFinishedLeavesTheOldFile() throws {
+    try folder.write("old", to: "traces/t.safetensors")
+    let done = try Programs.run(
+      "/bin/sh",
+      [
+        "-c", "ulimit -f 8; exec \"$@\"", "sh", Programs.path("vtwrun"), file, "-p", "Hi",
+        "--trace", folder.path("traces/t.safetensors"),
+      ])
+    #expect(done.status == 65 && done.errors.contains("File too large"), "\(done.errors)")
+    #expect(try folderEntries(at: folder.path("traces")) == ["t.safetensors"])
+    #expect(
+      try fileBytes(at: folder.path("traces/t.safetensors"), limit: 100) == Array("old".utf8))
+  }
+
+  @Test func traceIntoAMissingFolderFailsBeforeTheAnswer() throws {
+    let done = try run(["-p", "Hi", "--trace", folder.path("none/t.safetensors")])
+    #expect(done.status == 65 && done.output.isEmpty, "\(done.output)")
+  }
+
+  @Test func benchWithoutImagesHasNoVisionRatio() throws {
+    let done = try bench(["--images", "0", "--runs", "1"])
+    #expect(done.status == 0 && done.output.contains("–") && !done.output.contains("nan"))
+  }
+
+  @Test(arguments: ["--images", "--text-rows"])
+  func benchRefusesAPromptBeyondTheContextAtOnce(option: String) throws {
+    let done = try Programs.run("vtwbench", [file, option, String(Int.max)])
+    #expect(done.status == 65 && done.errors.contains("context"), "\(done.errors)")
+  }
+
+  @Test(arguments: ["nan", "inf", "0"])
+  func refusesAThresholdThatIsNoNumber(eta: String) throws {
+    #expect(try ask(["--eta", eta]).status == 64)
+  }
+
+  @Test func refusesAStandardInputThatCannotBeRead() throws {
+    // A folder can be opened and not read.
+    let done = try Programs.run("vtwrun", [file], inputPath: "/")
+    #expect(done.status == 65 && done.errors.contains("standard input"), "\(done.errors)")
+  }
+
   @Test func readsThePromptFromAPipe() throws {
     let piped = try run(["--image", Self.image], input: Self.question + "\n")
     let given = try run(["--image", Self.image, "-p", Self.question])
@@ -177,10 +227,10 @@ import Testing
     #expect(try number("share", "gemv") > 0)
     // Null where a processor has no such instruction, but there.
     for name in ["int8_gops", "bf16_gflops", "f32_gflops"] {
-      let value = try #require(result["ceiling"]?[name])
+      let value = try #require(result["ceiling"]?.objectValue?[name])
       #expect(value == .null || value.doubleValue.map { $0 > 0 } == true)
     }
-    if result["ceiling"]?["int8_gops"] != .null {
+    if result["ceiling"]?["int8_gops"] != nil {
       #expect(result["share"]?["unit"]?.stringValue == "int8")
       for name in ["gemm_m640", "gemm_m64", "vision"] { #expect(try number("share", name) > 0) }
       #expect(try number("full", "prefill_share") > 0)

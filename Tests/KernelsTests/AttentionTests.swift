@@ -107,6 +107,96 @@ import Testing
     }
   }
 
+  /// Rounds each group of 32 dimensions of a head to integers of its scale, as the cache does.
+  private func roundedToQ8(_ values: [Float], dimension: Int) -> [Float] {
+    var result = values
+    for head in stride(from: 0, to: values.count, by: dimension) {
+      for start in stride(from: head, to: head + dimension, by: 32) {
+        let group = start..<min(start + 32, head + dimension)
+        let scale = Float(Float16(values[group].map(abs).max().map { $0 / 127 } ?? 0))
+        for i in group {
+          let quant = (values[i] / scale).rounded(.toNearestOrEven)
+          result[i] = scale > 0 ? min(max(quant, -127), 127) * scale : 0
+        }
+      }
+    }
+    return result
+  }
+
+  @Test(arguments: InstructionSet.supported)
+  func q8HoldsTheNearestIntegers(set: InstructionSet) {
+    let compute = Compute(threads: 2, instructionSet: set)
+    var noise = Noise(seed: 25)
+    for c in Self.cases {
+      let q = noise.values(c.queries * c.heads * c.dimension, scale: 4)
+      let k = noise.values(c.keys * c.keyValueHeads * c.dimension, scale: 4)
+      let v = noise.values(c.keys * c.keyValueHeads * c.dimension)
+      let width = c.keyValueHeads * c.dimension
+      let held = KeyValueRows(
+        capacity: c.keys, keyValueHeads: c.keyValueHeads, headDimension: c.dimension,
+        precision: .q8)
+      compute.append(keys: rows(k, width: width), values: rows(v, width: width), to: held)
+      let scale = 1 / Float(c.dimension).squareRoot()
+      let found = run(c, q, held, scale, on: compute)
+      let roundedK = roundedToQ8(k, dimension: c.dimension)
+      let roundedV = roundedToQ8(v, dimension: c.dimension)
+      // A tie that the inverse of the scale breaks the other way moves a key by one step.
+      expectClose(
+        found, reference(c, q, roundedK, roundedV, scale), tolerance: 2e-3, "\(set) q8 \(c)")
+      // Against exact keys and values: half a step of 1/127 in each.
+      expectClose(found, reference(c, q, k, v, scale), tolerance: 0.1, "\(set) f32 \(c)")
+    }
+  }
+
+  /// One query over many keys is shared out by blocks of the cache where there are more threads
+  /// than heads; the same query among many is not.
+  @Test(arguments: InstructionSet.supported, KeyValueRows.Precision.allCases)
+  func blocksApartGiveTheSameBits(set: InstructionSet, precision: KeyValueRows.Precision) {
+    var noise = Noise(seed: 26)
+    let c = Case(queries: 1, keys: 700, heads: 8, keyValueHeads: 1, dimension: 64)
+    let q = noise.values(40 * 8 * 64), k = noise.values(700 * 64), v = noise.values(700 * 64)
+    let held = cache(c, k, v, precision)
+    let results = [1, 2, 8, 64].map {
+      run(c, Array(q[..<512]), held, 0.2, on: Compute(threads: $0, instructionSet: set))
+    }
+    for other in results { #expect(other == results[0]) }
+    var many = c
+    many.queries = 40
+    let all = run(many, q, held, 0.2, on: Compute(threads: 2, instructionSet: set))
+    #expect(Array(all[..<512]) == results[0])
+  }
+
+  @Test(arguments: KeyValueRows.Precision.allCases)
+  func rotatedRowsAreAppendedAsIfOneByOne(precision: KeyValueRows.Precision) {
+    var noise = Noise(seed: 27)
+    let frequencies: [Float] = (0..<20).map { 1 / Float($0 + 1) }
+    let positions = (0..<150).map { Int32(3 * $0) }
+    let k = noise.values(150 * 120), v = noise.values(150 * 120), q = noise.values(90 * 240)
+    func result(_ threads: Int, fused: Bool) -> ([UInt8], [Float]) {
+      let compute = Compute(threads: threads)
+      let held = KeyValueRows(
+        capacity: 170, keyValueHeads: 3, headDimension: 40, precision: precision)
+      let keys = rows(k, width: 120), values = rows(v, width: 120), queries = rows(q, width: 240)
+      held.append(keys: keys[0..<17], values: values[0..<17])
+      let rotation = compute.rotation(to: positions, frequencies: frequencies)
+      if fused {
+        compute.append(
+          keys: keys, values: values, keyRotation: rotation, queries: queries,
+          queryRotation: rotation[60..<150], to: held)
+      } else {
+        compute.rotate(keys, by: rotation, headDimension: 40)
+        compute.rotate(queries, by: rotation[60..<150], headDimension: 40)
+        held.append(keys: keys, values: values)
+      }
+      return (held.copyOut(0..<167), queries.copy())
+    }
+    let expected = result(1, fused: false)
+    for threads in [1, 2, 8] {
+      let found = result(threads, fused: true)
+      #expect(found.0 == expected.0 && found.1 == expected.1)
+    }
+  }
+
   @Test(arguments: InstructionSet.supported)
   func bitsDoNotDependOnThreadsOrOtherQueries(set: InstructionSet) {
     var noise = Noise(seed: 21)
@@ -150,7 +240,7 @@ import Testing
 }
 
 @Suite struct KeyValueRowsTests {
-  @Test(arguments: [KeyValueRows.Precision.f32, .f16])
+  @Test(arguments: KeyValueRows.Precision.allCases)
   func copiedRowsAreTheSameRows(precision: KeyValueRows.Precision) {
     var noise = Noise(seed: 23)
     let width = 3 * 40
@@ -160,7 +250,14 @@ import Testing
     let values = rows(noise.values(300 * width), width: width)
     first.append(keys: keys, values: values)
     #expect(first.count == 300)
-    #expect(first.byteCount == 300 * width * 2 * precision.byteCount)
+    // q8: an f16 scale for each of two groups of a head of 40.
+    let rowBytes =
+      switch precision {
+      case .f32: 2 * width * 4
+      case .f16: 2 * width * 2
+      case .q8: 2 * (width + 3 * 2 * 2)
+      }
+    #expect(first.byteCount == 300 * rowBytes)
 
     let second = KeyValueRows(
       capacity: 500, keyValueHeads: 3, headDimension: 40, precision: precision)

@@ -111,7 +111,8 @@ import Testing
         }
       }
       let y = rows(x, width: width)
-      compute.rotate(y, positions: positions, frequencies: frequencies, headDimension: dimension)
+      compute.rotate(
+        y, by: compute.rotation(to: positions, frequencies: frequencies), headDimension: dimension)
       expectClose(y.copy(), expected, tolerance: 3e-7, "\(set) \(heads) x \(dimension)")
     }
   }
@@ -122,7 +123,8 @@ import Testing
       for position in Int32(1)...6 {
         for frequency in [Float(0.5), 0.25] {
           let x = rows([1, 0], width: 2)
-          compute.rotate(x, positions: [position], frequencies: [frequency], headDimension: 2)
+          compute.rotate(
+            x, by: compute.rotation(to: [position], frequencies: [frequency]), headDimension: 2)
           let angle = Double(position) * Double(frequency)
           expectClose(x.copy(), [cos(angle), sin(angle)], tolerance: 1e-7, "\(position)")
         }

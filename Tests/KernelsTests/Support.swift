@@ -68,3 +68,10 @@ func roundedToBF16(_ value: Float) -> Float {
   let bits = value.bitPattern
   return Float(bitPattern: (bits &+ 0x7FFF &+ (bits >> 16 & 1)) & 0xFFFF_0000)
 }
+
+extension KeyValueRows {
+  /// Adds rows after the last, as they are.
+  func append(keys: Rows, values: Rows) {
+    Compute(threads: 1).append(keys: keys, values: values, to: self)
+  }
+}

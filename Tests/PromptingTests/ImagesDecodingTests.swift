@@ -15,14 +15,14 @@ import Testing
 
   @Test func readsFileByPath() throws {
     let path = imageCasePath("orientation-6.jpg")
-    let image = try RGBImage(contentsOf: path)
+    let image = try RGBImage(ImageSource(path: path))
     #expect(image == (try RGBImage(decoding: imageCaseBytes("orientation-6.jpg"), name: path)))
     #expect([image.width, image.height] == [14, 21])
   }
 
   @Test func namesMissingFile() {
     let problem = inputProblem { () throws(InputError) in
-      _ = try RGBImage(contentsOf: "nowhere/cat.jpg")
+      _ = try RGBImage(ImageSource(path: "nowhere/cat.jpg"))
     }
     #expect(problem == "nowhere/cat.jpg: No such file or directory")
   }

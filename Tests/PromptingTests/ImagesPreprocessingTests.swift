@@ -6,7 +6,7 @@ import Testing
 @Suite struct ImagesPreprocessingTests {
   @Test(arguments: ImageCases.all.preprocessing)
   func valuesAreThoseOfHuggingFace(_ expected: ImageCases.Preprocessing) throws {
-    let image = try RGBImage(contentsOf: imageCasePath(expected.file))
+    let image = try RGBImage(ImageSource(path: imageCasePath(expected.file)))
     let tensor = try expected.steps.pixels(of: image)
     #expect([3, tensor.height, tensor.width] == expected.shape)
     var bytes = ByteWriter()

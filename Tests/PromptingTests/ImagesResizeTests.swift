@@ -5,7 +5,7 @@ import Testing
 @Suite struct ImagesResizeTests {
   @Test(arguments: ImageCases.all.resizing)
   func pixelsAreThoseOfPillow(_ expected: ImageCases.Resizing) throws {
-    let image = try RGBImage(contentsOf: imageCasePath(expected.file))
+    let image = try RGBImage(ImageSource(path: imageCasePath(expected.file)))
     let resized = image.resized(
       width: expected.width, height: expected.height, filter: expected.filter)
     #expect([resized.width, resized.height] == [expected.width, expected.height])
@@ -14,7 +14,7 @@ import Testing
 
   @Test(arguments: ImageSteps.Filter.allCases)
   func sameSizeChangesNothing(_ filter: ImageSteps.Filter) throws {
-    let image = try RGBImage(contentsOf: imageCasePath("source-61x47.png"))
+    let image = try RGBImage(ImageSource(path: imageCasePath("source-61x47.png")))
     #expect(image.resized(width: 61, height: 47, filter: filter) == image)
   }
 

@@ -7,7 +7,7 @@ import Testing
     SampleSet(
       samples: sizes.enumerated().flatMap { task, size in
         (0..<size).map {
-          Sample(id: "t\(task)/\($0)", task: "t\(task)", imagePaths: [], question: "?")
+          Sample(id: "t\(task)/\($0)", task: "t\(task)", images: [], question: "?")
         }
       }, refused: [RefusedSample(id: "t0/x", reason: "is broken")])
   }
@@ -76,5 +76,32 @@ import Testing
     #expect(Set(all).count == 30)
     // Every task keeps something to calibrate on.
     #expect(calibration.tasks == set.tasks)
+  }
+
+  // MARK: Small tasks
+
+  @Test func judgesSmallTasksTogether() {
+    let (merged, warnings) = set([7, 8, 3]).mergingSmallTasks()
+    #expect(merged.tasks == ["default", "t1"])
+    #expect(counts(merged) == [10, 8])
+    #expect(merged.samples.map(\.id) == set([7, 8, 3]).samples.map(\.id))
+    #expect(merged.refused.count == 1)
+    #expect(
+      warnings == [
+        "tasks of fewer than 8 samples are judged together as 'default': t0 (7), t2 (3)"
+      ])
+  }
+
+  @Test func leavesTasksOfEnoughSamplesAlone() {
+    let large = set([8, 20])
+    #expect(large.mergingSmallTasks().set == large)
+    #expect(large.mergingSmallTasks().warnings.isEmpty)
+    #expect(set([1, 2]).mergingSmallTasks(below: 1).set.tasks == ["t0", "t1"])
+  }
+
+  @Test func keepsTheNameOfASingleTask() {
+    let (merged, warnings) = set([5]).mergingSmallTasks()
+    #expect(merged == set([5]))
+    #expect(warnings == ["the set has 5 of the 8 samples that say something of a task"])
   }
 }

@@ -1,3 +1,4 @@
+import Prompting
 import SampleSets
 import TensorCore
 import TestSupport
@@ -20,7 +21,8 @@ import Testing
     #expect(
       first
         == Sample(
-          id: "colors/metadata.jsonl:1", task: "colors", imagePaths: ["\(folder)/colors/000.png"],
+          id: "colors/metadata.jsonl:1", task: "colors",
+          images: [ImageSource(path: "\(folder)/colors/000.png")],
           question: "What colors are in the top row?", answer: "green green green"))
   }
 }
@@ -49,7 +51,7 @@ import Testing
     let set = try SampleSet(at: folder.path)
     #expect(set.tasks == ["Z", "a", "b", "é"])
     #expect(set.samples.map(\.id) == ["Z/1.png", "a/10.JPEG", "a/2.jpg", "b/1.png", "é/1.webp"])
-    #expect(set.samples[0].imagePaths == ["\(folder.path)/Z/1.png"])
+    #expect(set.samples[0].images == [ImageSource(path: "\(folder.path)/Z/1.png")])
   }
 
   @Test func namesTheFoldersOwnTaskAfterTheFolder() throws {
@@ -57,7 +59,7 @@ import Testing
     try image("birds/more/2.png")
     let set = try SampleSet(at: folder.path("birds/"))
     #expect(set.tasks == ["birds", "more"])
-    #expect(set.samples[0].imagePaths == ["\(folder.path)/birds/1.png"])
+    #expect(set.samples[0].images == [ImageSource(path: "\(folder.path)/birds/1.png")])
   }
 
   @Test func putsTheGivenNameBeforeSubfolders() throws {
@@ -203,8 +205,8 @@ import Testing
     #expect(set.samples.map(\.id) == [1, 2, 4, 5].map { "n/metadata.jsonl:\($0)" })
     #expect(set.samples.map(\.question) == ["Q?", "Which?", "Read it.", "Describe the image."])
     #expect(set.samples.map(\.answer) == ["A", nil, nil, nil])
-    #expect(set.samples.map(\.imagePaths.count) == [1, 2, 1, 1])
-    #expect(set.samples[1].imagePaths[1] == "\(folder.path)/images/2.png")
+    #expect(set.samples.map(\.images.count) == [1, 2, 1, 1])
+    #expect(set.samples[1].images[1].name == "\(folder.path)/images/2.png")
   }
 
   @Test func readsTheListWhenItIsNamedItself() throws {
@@ -212,7 +214,10 @@ import Testing
     try folder.write(#"{"file_name": "1.png"}"#, to: "set/anything.jsonl")
     let set = try SampleSet(at: folder.path("set/anything.jsonl"))
     #expect(set.samples.map(\.id) == ["set/anything.jsonl:1"])
-    #expect(set.samples[0].imagePaths == ["\(folder.path)/set/1.png"])
+    #expect(set.tasks == ["anything"])
+    try folder.write(#"{"file_name": "1.png"}"#, to: "set/metadata.jsonl")
+    #expect(try SampleSet(at: folder.path("set/metadata.jsonl")).tasks == ["set"])
+    #expect(set.samples[0].images == [ImageSource(path: "\(folder.path)/set/1.png")])
   }
 
   @Test(arguments: [
@@ -229,7 +234,7 @@ import Testing
     (#"{"file_name": "folder/.."}"#, "image 'folder/..' leads out of the folder"),
     (
       #"{"file_name": "/etc/hosts"}"#,
-      "image '/etc/hosts' is an absolute path; it must be relative to the folder"
+      "image '/etc/hosts' is an absolute path that lies outside the folder"
     ),
     (#"{"file_name": "1.png\u0000.jpg"}"#, "image '1.png\\u{0}.jpg' holds a zero byte"),
     (#"{"file_name": "1.png", "question": 5}"#, "'question' is an integer; a string expected"),
@@ -270,11 +275,16 @@ import Testing
     let nothing = folder.path("nothing")
     #expect(
       error { () throws(InputError) in try SampleSet(at: nothing) }
-        == InputError(nothing, "no such folder"))
+        == InputError(nothing, "no such file or folder"))
 
     let empty = try folder.makeFolder("empty")
     let expected =
-      "expected a folder with a metadata.jsonl, or a folder of images or of such folders"
+      "expected a tar archive (WebDataset); or lines of JSON with 'file_name'; or "
+      + "LLaVA conversations (JSON or JSONL); or lines of JSON with OpenAI 'messages'; or "
+      + "LLaVA question JSONL; or a VLMEvalKit table (TSV); or a table (CSV) with the column "
+      + "'file_name'; or a folder with a metadata.jsonl or metadata.csv; or a folder with such a "
+      + "file; or MME's folders of images and yes-or-no questions; or a folder of images or of such "
+      + "folders"
     #expect(
       error { () throws(InputError) in try SampleSet(at: empty) }
         == InputError(empty, "holds no samples: \(expected)"))

@@ -97,7 +97,10 @@ import VTWMFile
     let path = try folder.write([1, 2, 3], as: "a.vtwm")
     let refusal = problem { try TinyModel.writeVisual(at: path) }
     #expect(refusal == "exists already; choose another output or pass --force")
+    let stranger = problem { try TinyModel.writeVisual(at: path, overwrite: true) }
+    #expect(stranger == "exists and is not a .vtwm file; choose another output")
     #expect(try folder.read("a.vtwm") == [1, 2, 3])
+    try folder.write([0x89] + Array("VTW\r\n\u{1A}\n".utf8) + [1], as: "a.vtwm")
     try TinyModel.writeVisual(at: path, overwrite: true)
     _ = try VTWMFile(opening: path)
     #expect(folder.names == ["a.vtwm"])

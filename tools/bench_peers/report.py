@@ -104,7 +104,7 @@ def write_report(path, results, options):
              "ratios are medians of each round's own. Ratios above 1 are in our favour.\n")
     for result in results:
         text += f"\n## {result['shape']}\n\n"
-        text += (f"{options.images} image(s) and {options.text_rows} text rows, then "
+        text += (f"{options.images * 576} visual and {options.text_rows} text rows, then "
                  f"{options.decode} tokens; greedy, batch of one.\n\n")
         for column, version in result["versions"].items():
             text += f"- {column}: {version}\n"

@@ -8,6 +8,7 @@ libraries, PYTHONPATH that of the bindings.
 import argparse
 import ctypes
 import json
+import os
 import random
 import sys
 import time
@@ -23,7 +24,7 @@ SIDE = 336
 
 @llama.llama_log_callback
 def quiet(level, text, data):
-    if level >= 4:  # GGML_LOG_LEVEL_ERROR
+    if level == 4:  # GGML_LOG_LEVEL_ERROR
         sys.stderr.write(text.decode(errors="replace"))
 
 
@@ -38,6 +39,9 @@ def main():
     options = parser.parse_args()
 
     llama.llama_log_set(quiet, ctypes.c_void_p(0))
+    # Missing in the bindings.
+    ctypes.CDLL(os.path.join(os.environ["MTMD_CPP_LIB"], "libmtmd.so")).mtmd_helper_log_set(
+        quiet, None)
     start = time.perf_counter()
     llama.llama_backend_init()
     model = llama.llama_model_load_from_file(

@@ -65,33 +65,34 @@ TARGET static void panel_f16(const void *w, const void *a, size_t rows, size_t s
 }
 #undef BODY
 
-#define BODY(n, q) panel_columns(w, 1, a, 1, VTW_HEAD_MAX, n, q, steps, c, ldc, add)
-TARGET static void scores_f16(const void *w, const void *a, size_t rows, size_t steps, float *c,
-                              size_t ldc, int add) {
-  FOR_ROWS(rows, BODY)
+#define BODY(n, q) panel_columns(w, 0, queries, TILE, 1, n, q, dimension, c, VTW_CACHE_ROWS, 0)
+TARGET static void score(const float *keys, const float *queries, size_t rows, size_t dimension,
+                         size_t panels, float *scores) {
+  for (size_t p = 0; p < panels; p++) {
+    const char *w = (const char *)(keys + p * dimension * VTW_PANEL);
+    float *c = scores + p * VTW_PANEL;
+    FOR_ROWS(rows, BODY)
+  }
 }
 #undef BODY
 
-#define BODY(n, q) panel_columns(w, 0, a, 1, VTW_HEAD_MAX, n, q, steps, c, ldc, add)
-TARGET static void scores_f32(const void *w, const void *a, size_t rows, size_t steps, float *c,
-                              size_t ldc, int add) {
-  FOR_ROWS(rows, BODY)
+#define BODY(n, q) \
+  panel_columns(w, 0, weights, 1, VTW_CACHE_ROWS, n, q, count, c, panels * VTW_PANEL, 0)
+TARGET static void mix(const float *values, const float *weights, size_t rows, size_t count,
+                       size_t panels, float *part) {
+  for (size_t p = 0; p < panels; p++) {
+    const char *w = (const char *)(values + p * VTW_CACHE_ROWS * VTW_PANEL);
+    float *c = part + p * VTW_PANEL;
+    FOR_ROWS(rows, BODY)
+  }
 }
 #undef BODY
 
-#define BODY(n, q) panel_columns(w, 1, a, 1, VTW_CACHE_ROWS, n, q, steps, c, ldc, add)
-TARGET static void mix_f16(const void *w, const void *a, size_t rows, size_t steps, float *c,
-                           size_t ldc, int add) {
-  FOR_ROWS(rows, BODY)
+TARGET static void widen_f16(const uint16_t *from, size_t count, float *out) {
+  /* `count` is a multiple of 32. */
+  for (size_t i = 0; i < count; i += 8)
+    _mm256_storeu_ps(out + i, load_quarter((const char *)(from + i), 1));
 }
-#undef BODY
-
-#define BODY(n, q) panel_columns(w, 0, a, 1, VTW_CACHE_ROWS, n, q, steps, c, ldc, add)
-TARGET static void mix_f32(const void *w, const void *a, size_t rows, size_t steps, float *c,
-                           size_t ldc, int add) {
-  FOR_ROWS(rows, BODY)
-}
-#undef BODY
 
 /* bf16: the halves of a 32-bit lane are two columns. */
 INLINE void panel_pairs(const char *w, const float *a, int rows, int quarters, size_t steps,
@@ -243,6 +244,7 @@ TARGET static void narrow_f16(const float *x, uint16_t *out, size_t count) {
   }
 }
 
+#define softmax_row avx2_softmax_row
 #include "attention.inc"
 
 const vtw_kernels vtw_kernels_avx2 = {
@@ -250,9 +252,11 @@ const vtw_kernels vtw_kernels_avx2 = {
     .bf16 = {TILE, 2, 8, 128, 256, avx2_pack_rounded, panel_bf16},
     .q8 = {Q8_TILE, 32, 40, 1088, SIZE_MAX, avx2_pack_q8, panel_q8},
     .dot_quad = dot_quad,
-    .attention_rows = TILE,
-    .attend_tile = avx2_attend_tile,
+    .attention_rows = ATTENTION_ROWS,
+    .attend = avx2_attend,
+    .attend_merge = avx2_attend_merge,
     .narrow_f16 = narrow_f16,
+    .quantize = avx2_quantize,
     .rms_norm = avx2_rms_norm,
     .layer_norm = avx2_layer_norm,
     .rotate = avx2_rotate,

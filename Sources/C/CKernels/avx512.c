@@ -81,33 +81,100 @@ TARGET static void panel_f16(const void *w, const void *a, size_t rows, size_t s
 }
 #undef BODY
 
-#define BODY(n) panel_columns(w, 1, a, 1, VTW_HEAD_MAX, n, steps, c, ldc, add)
-TARGET static void scores_f16(const void *w, const void *a, size_t rows, size_t steps, float *c,
-                              size_t ldc, int add) {
+/* ---- attention ---- */
+
+/* c[m][32 p + j] = sum over the steps of w[p][step][j] * a[step * a_step + m * a_row], for panels
+ * of `stride` floats of which few rows take several at once, to have enough sums in flight. */
+INLINE void attention_columns(const float *w, size_t stride, int panels, const float *a,
+                              size_t a_step, size_t a_row, int rows, size_t steps, float *c,
+                              size_t ldc) {
+  __m512 sums[4][2 * TILE];
+  UNROLL for (int p = 0; p < panels; p++)
+    UNROLL for (int m = 0; m < 2 * rows; m++) sums[p][m] = _mm512_setzero_ps();
+  for (size_t s = 0; s < steps; s++, a += a_step, w += VTW_PANEL)
+    UNROLL for (int p = 0; p < panels; p++) {
+      __m512 w0 = _mm512_loadu_ps(w + (size_t)p * stride);
+      __m512 w1 = _mm512_loadu_ps(w + (size_t)p * stride + 16);
+      UNROLL for (int m = 0; m < rows; m++) {
+        __m512 x = _mm512_set1_ps(a[(size_t)m * a_row]);
+        sums[p][2 * m] = _mm512_fmadd_ps(w0, x, sums[p][2 * m]);
+        sums[p][2 * m + 1] = _mm512_fmadd_ps(w1, x, sums[p][2 * m + 1]);
+      }
+    }
+  UNROLL for (int p = 0; p < panels; p++)
+    UNROLL for (int m = 0; m < rows; m++) {
+      _mm512_storeu_ps(c + (size_t)m * ldc + 32 * p, sums[p][2 * m]);
+      _mm512_storeu_ps(c + (size_t)m * ldc + 32 * p + 16, sums[p][2 * m + 1]);
+    }
+}
+
+/* Panels taken at once by `rows` rows. */
+#define TOGETHER(rows) ((rows) <= 3 ? 4 : (rows) <= 6 ? 2 : 1)
+
+#define PANELS(n, COLUMNS)                                                                \
+  for (; panels - p >= TOGETHER(n); p += TOGETHER(n)) COLUMNS(n, TOGETHER(n));            \
+  for (; p < panels; p++) COLUMNS(n, 1)
+
+#define COLUMNS(n, together)                                                              \
+  attention_columns(keys + p * dimension * VTW_PANEL, dimension * VTW_PANEL, together,    \
+                    queries, TILE, 1, n, dimension, scores + p * VTW_PANEL, VTW_CACHE_ROWS)
+#define BODY(n) PANELS(n, COLUMNS)
+TARGET static void score(const float *keys, const float *queries, size_t rows, size_t dimension,
+                         size_t panels, float *scores) {
+  size_t p = 0;
   FOR_ROWS_12(rows, BODY)
 }
+#undef COLUMNS
+
+#define COLUMNS(n, together)                                                              \
+  attention_columns(values + p * VTW_CACHE_ROWS * VTW_PANEL, VTW_CACHE_ROWS * VTW_PANEL,  \
+                    together, weights, 1, VTW_CACHE_ROWS, n, count, part + p * VTW_PANEL, \
+                    all * VTW_PANEL)
+TARGET static void mix(const float *values, const float *weights, size_t rows, size_t count,
+                       size_t panels, float *part) {
+  size_t p = 0, all = panels;
+  FOR_ROWS_12(rows, BODY)
+}
+#undef COLUMNS
 #undef BODY
 
-#define BODY(n) panel_columns(w, 0, a, 1, VTW_HEAD_MAX, n, steps, c, ldc, add)
-TARGET static void scores_f32(const void *w, const void *a, size_t rows, size_t steps, float *c,
-                              size_t ldc, int add) {
-  FOR_ROWS_12(rows, BODY)
+/* `count` is a multiple of 32. */
+TARGET static void widen_f16(const uint16_t *from, size_t count, float *out) {
+  for (size_t i = 0; i < count; i += 16)
+    _mm512_storeu_ps(out + i, _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(from + i))));
 }
-#undef BODY
 
-#define BODY(n) panel_columns(w, 1, a, 1, VTW_CACHE_ROWS, n, steps, c, ldc, add)
-TARGET static void mix_f16(const void *w, const void *a, size_t rows, size_t steps, float *c,
-                           size_t ldc, int add) {
-  FOR_ROWS_12(rows, BODY)
+/* The whole row in registers: see rows.inc for the formula. */
+TARGET static inline void softmax_row(float *scores, size_t count, size_t width, float *top,
+                                      float *sum) {
+  const __m512 least = _mm512_set1_ps(-INFINITY), smallest = _mm512_set1_ps(-126.0f);
+  __m512 x[8], m[2] = {least, least}, s[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
+  UNROLL for (int i = 0; i < 8; i++) {
+    size_t left = count < (size_t)16 * i ? 0 : count - 16 * i;
+    __mmask16 mask = left >= 16 ? 0xffff : (__mmask16)((1u << left) - 1);
+    x[i] = _mm512_mask_loadu_ps(least, mask, scores + 16 * i);
+    m[i % 2] = _mm512_max_ps(x[i], m[i % 2]);
+  }
+  *top = _mm512_reduce_max_ps(_mm512_max_ps(m[0], m[1]));
+  __m512 largest = _mm512_set1_ps(*top);
+  UNROLL for (int i = 0; i < 8; i++) {
+    __m512 t = _mm512_sub_ps(x[i], largest);
+    __mmask16 some = _mm512_cmp_ps_mask(t, smallest, _CMP_NLT_UQ);
+    __m512 n = _mm512_roundscale_ps(t, 0), f = _mm512_sub_ps(t, n);
+    __m512 p = _mm512_set1_ps(1.5252734e-5f);
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(1.5403530e-4f));
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(1.3333558e-3f));
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(9.6181291e-3f));
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(5.5504109e-2f));
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(2.4022651e-1f));
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(6.9314718e-1f));
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(1.0f));
+    p = _mm512_maskz_scalef_ps(some, p, n);
+    s[i % 2] = _mm512_add_ps(s[i % 2], p);
+    if ((size_t)16 * i < width) _mm512_storeu_ps(scores + 16 * i, p);
+  }
+  *sum = _mm512_reduce_add_ps(_mm512_add_ps(s[0], s[1]));
 }
-#undef BODY
-
-#define BODY(n) panel_columns(w, 0, a, 1, VTW_CACHE_ROWS, n, steps, c, ldc, add)
-TARGET static void mix_f32(const void *w, const void *a, size_t rows, size_t steps, float *c,
-                           size_t ldc, int add) {
-  FOR_ROWS_12(rows, BODY)
-}
-#undef BODY
 
 /* bf16 weights without bf16 instructions: the halves of a 32-bit lane are two columns. */
 INLINE void panel_pairs(const char *w, const float *a, int rows, size_t steps, float *c, size_t ldc,
@@ -291,9 +358,11 @@ TARGET static void narrow_f16(const float *x, uint16_t *out, size_t count) {
   .f16 = {TILE, 1, 4, 64, 512, avx512_pack_f32, panel_f16},                               \
   .q8 = {Q8_TILE, 32, 40, 1088, SIZE_MAX, avx512_pack_q8, panel_q8},                      \
   .dot_quad = dot_quad,                                                                   \
-  .attention_rows = TILE,                                                                 \
-  .attend_tile = avx512_attend_tile,                                                        \
+  .attention_rows = ATTENTION_ROWS,                                                       \
+  .attend = avx512_attend,                                                                \
+  .attend_merge = avx512_attend_merge,                                                    \
   .narrow_f16 = narrow_f16,                                                               \
+  .quantize = avx512_quantize,                                                            \
   .rms_norm = avx512_rms_norm,                                                            \
   .layer_norm = avx512_layer_norm,                                                        \
   .rotate = avx512_rotate,                                                                \

@@ -1,5 +1,5 @@
 /* Chooses the kernel table of an instruction set. */
-#include "kernels.h"
+#include "cache.h"
 #include <math.h>
 
 int vtw_supports(vtw_instruction_set set) {
@@ -33,13 +33,27 @@ const vtw_kernels *vtw_kernels_for(vtw_instruction_set set) {
 
 /* ---- entry points of CKernels.h ---- */
 
-size_t vtw_attention_tiles(const vtw_kernels *k, const vtw_attention *job) {
-  size_t rows = job->query_count * (job->head_count / job->cache.heads);
-  return (rows + k->attention_rows - 1) / k->attention_rows;
+size_t vtw_attention_rows(const vtw_kernels *k) { return k->attention_rows; }
+
+void vtw_attend(const vtw_kernels *k, const vtw_attention *job, size_t head, size_t first,
+                size_t last) {
+  k->attend(job, head, first, last, 0, SIZE_MAX, NULL);
 }
 
-void vtw_attend_tile(const vtw_kernels *k, const vtw_attention *job, size_t head, size_t tile) {
-  k->attend_tile(job, head, tile, vtw_attention_tiles(k, job));
+size_t vtw_attention_part_floats(const vtw_attention *job) {
+  /* Whole lines, so that threads do not share any. */
+  return vtw_padded(job->cache.dimension) + 16;
+}
+
+void vtw_attend_blocks(const vtw_kernels *k, const vtw_attention *job, size_t head,
+                       size_t first_block, size_t last_block, float *parts) {
+  size_t rows = job->query_count * (job->head_count / job->cache.heads);
+  k->attend(job, head, 0, rows, first_block, last_block, parts);
+}
+
+void vtw_attend_merge(const vtw_kernels *k, const vtw_attention *job, size_t head,
+                      const float *parts) {
+  k->attend_merge(job, head, parts);
 }
 
 void vtw_rms_norm(const vtw_kernels *k, const float *x, size_t rows, size_t width,

@@ -30,24 +30,22 @@ static void panel_f16(const void *w, const void *a, size_t rows, size_t steps, f
   panel_columns(w, 1, a, rows, 1, rows, steps, c, ldc, add);
 }
 
-static void scores_f16(const void *w, const void *a, size_t rows, size_t steps, float *c,
-                       size_t ldc, int add) {
-  panel_columns(w, 1, a, 1, VTW_HEAD_MAX, rows, steps, c, ldc, add);
+static void score(const float *keys, const float *queries, size_t rows, size_t dimension,
+                  size_t panels, float *scores) {
+  for (size_t p = 0; p < panels; p++)
+    panel_columns(keys + p * dimension * VTW_PANEL, 0, queries, TILE, 1, rows, dimension,
+                  scores + p * VTW_PANEL, VTW_CACHE_ROWS, 0);
 }
 
-static void scores_f32(const void *w, const void *a, size_t rows, size_t steps, float *c,
-                       size_t ldc, int add) {
-  panel_columns(w, 0, a, 1, VTW_HEAD_MAX, rows, steps, c, ldc, add);
+static void mix(const float *values, const float *weights, size_t rows, size_t count,
+                size_t panels, float *part) {
+  for (size_t p = 0; p < panels; p++)
+    panel_columns(values + p * VTW_CACHE_ROWS * VTW_PANEL, 0, weights, 1, VTW_CACHE_ROWS, rows,
+                  count, part + p * VTW_PANEL, panels * VTW_PANEL, 0);
 }
 
-static void mix_f16(const void *w, const void *a, size_t rows, size_t steps, float *c, size_t ldc,
-                    int add) {
-  panel_columns(w, 1, a, 1, VTW_CACHE_ROWS, rows, steps, c, ldc, add);
-}
-
-static void mix_f32(const void *w, const void *a, size_t rows, size_t steps, float *c, size_t ldc,
-                    int add) {
-  panel_columns(w, 0, a, 1, VTW_CACHE_ROWS, rows, steps, c, ldc, add);
+static void widen_f16(const uint16_t *from, size_t count, float *out) {
+  for (size_t i = 0; i < count; i++) out[i] = vtw_f32_of_f16(from[i]);
 }
 
 static void panel_bf16(const void *w, const void *a, size_t rows, size_t steps, float *c,
@@ -110,6 +108,7 @@ static void narrow_f16(const float *x, uint16_t *out, size_t count) {
   }
 }
 
+#define softmax_row generic_softmax_row
 #include "attention.inc"
 
 const vtw_kernels vtw_kernels_generic = {
@@ -117,9 +116,11 @@ const vtw_kernels vtw_kernels_generic = {
     .bf16 = {TILE, 2, 8, 128, 256, generic_pack_rounded, panel_bf16},
     .q8 = {TILE, 32, 40, 1088, SIZE_MAX, generic_pack_q8, panel_q8},
     .dot_quad = dot_quad,
-    .attention_rows = TILE,
-    .attend_tile = generic_attend_tile,
+    .attention_rows = ATTENTION_ROWS,
+    .attend = generic_attend,
+    .attend_merge = generic_attend_merge,
     .narrow_f16 = narrow_f16,
+    .quantize = generic_quantize,
     .rms_norm = generic_rms_norm,
     .layer_norm = generic_layer_norm,
     .rotate = generic_rotate,

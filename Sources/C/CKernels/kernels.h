@@ -44,8 +44,11 @@ struct vtw_kernels {
                    float *out);
 
   size_t attention_rows; /* most rows of an attention tile */
-  void (*attend_tile)(const vtw_attention *job, size_t head, size_t tile, size_t tiles);
+  void (*attend)(const vtw_attention *job, size_t head, size_t first, size_t last,
+                 size_t first_block, size_t last_block, float *parts);
+  void (*attend_merge)(const vtw_attention *job, size_t head, const float *parts);
   void (*narrow_f16)(const float *x, uint16_t *out, size_t count);
+  void (*quantize)(const float *x, size_t count, int8_t *quants, uint16_t *scale);
 
   void (*rms_norm)(const float *, size_t, size_t, const float *, float, float *);
   void (*layer_norm)(const float *, size_t, size_t, const float *, const float *, float, float *);

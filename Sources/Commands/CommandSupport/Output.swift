@@ -1,7 +1,8 @@
 import Glibc
+package import TensorCore
 
 /// Writes text to a file descriptor, whole.
-func writeAll(_ text: String, to descriptor: Int32) -> Bool {
+private func writeAll(_ text: String, to descriptor: Int32) -> Bool {
   var bytes = Array(text.utf8)[...]
   while !bytes.isEmpty {
     let written = unsafe bytes.withUnsafeBytes {
@@ -41,8 +42,11 @@ package enum StandardError {
 package enum StandardInput {
   package static var isTerminal: Bool { isatty(STDIN_FILENO) == 1 }
 
-  /// Everything up to the end; nil if it is not UTF-8.
-  package static func readAll() -> String? {
+  /// Everything up to the end.
+  ///
+  /// - Throws: `InputError` if it cannot be read or is not UTF-8.
+  package static func readAll() throws(InputError) -> String {
+    let name = "standard input"
     var bytes: [UInt8] = []
     var buffer = [UInt8](repeating: 0, count: 1 << 16)
     while true {
@@ -50,7 +54,13 @@ package enum StandardInput {
         unsafe read(STDIN_FILENO, $0.baseAddress, $0.count)
       }
       if count < 0, errno == EINTR { continue }
-      if count <= 0 { return String(validating: bytes, as: UTF8.self) }
+      if count < 0 { throw InputError(name, "cannot be read: \(errorText(errno))") }
+      if count == 0 {
+        guard let text = String(validating: bytes, as: UTF8.self) else {
+          throw InputError(name, "is not UTF-8 text")
+        }
+        return text
+      }
       bytes += buffer[..<count]
     }
   }

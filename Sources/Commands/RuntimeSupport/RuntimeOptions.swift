@@ -42,6 +42,7 @@ package struct ScheduleOptions: ParsableArguments {
     if chosen.count > 1 {
       throw ValidationError("--full, --k, --eta and --profile exclude each other.")
     }
+    if let eta, !(eta > 0 && eta.isFinite) { throw ValidationError("--eta must be above 0.") }
   }
 
   /// The profile that these options choose from a file's schedule.

@@ -103,6 +103,12 @@ struct BenchResults {
     ceilings.units[work.unit].map { rate / $0 } ?? Samples()
   }
 
+  /// "–" for a stage that took no time, as vision without images.
+  private func ratioText(_ path: KeyPath<StageSeconds, Double>) -> String {
+    let median = ratio(path).median
+    return median.isFinite ? fixed(median, 2) : "–"
+  }
+
   /// Full over withdrawn, round by round.
   private func ratio(_ path: KeyPath<StageSeconds, Double>) -> Samples {
     full[path] / withdrawn[path]
@@ -162,7 +168,7 @@ struct BenchResults {
     for stage in StageSeconds.stages {
       page.add([
         stage.name, timing(full[stage.path]), timing(withdrawn[stage.path]),
-        fixed(ratio(stage.path).median, 2),
+        ratioText(stage.path),
       ])
     }
     page.add(["prefill", rate(sides.full), rate(sides.withdrawn)])

@@ -57,9 +57,10 @@ struct SweepChart {
       <text class="title" x="\(number(Self.left))" y="26">\(escaped(name)): visual rows leave at \
       layer K</text>
       <text x="\(number(Self.left))" y="46">\(work.visualRows) visual and \(work.textRows) text \
-      rows, \(work.encoding.name), \(work.threads) threads, \(work.instructionSet); medians of \
-      \(sweep.points.first?.stages.rounds.count ?? 0) interleaved rounds, bars least to greatest\
-      </text>
+      rows, \(work.encoding.name), \(work.threads) threads, \(work.instructionSet)</text>
+      <text x="\(number(Self.left))" y="64">medians of \
+      \(sweep.points.first?.stages.rounds.count ?? 0) interleaved rounds, bars from least to \
+      greatest</text>
       \(times)\(decoding)<text class="middle" x="\(number((Self.left + Self.right) / 2))" \
       y="\(number(Self.height - 10))">withdrawal layer K (\(work.layerCount): never)</text>
       </svg>
@@ -70,7 +71,7 @@ struct SweepChart {
   /// Seconds to the first token, of the prefill, and of the vision tower.
   private var times: String {
     let panel = Panel(
-      top: 70, bottom: 350, highest: sweep.points.map { $0.stages[\.firstToken].greatest }.max())
+      top: 84, bottom: 350, highest: sweep.points.map { $0.stages[\.firstToken].greatest }.max())
     return axes(panel, label: "seconds")
       + line(panel, \.firstToken, style: "a", label: "first token")
       + line(panel, \.prefill, style: "b", label: "prefill")

@@ -10,13 +10,25 @@ struct SyntheticPrompt {
   var visualRows: Int
 
   /// Half of `textRows` before the images, half behind them.
-  init(_ configuration: ModelConfiguration, imageCount: Int, textRows: Int) {
+  ///
+  /// - Throws: `InputError` if that is more than the context holds.
+  init(
+    _ configuration: ModelConfiguration, imageCount: Int, textRows: Int
+  ) throws(InputError) {
     var state: UInt64 = 1
     func next() -> UInt64 {
       state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
       return state >> 33
     }
     let rowsPerImage = configuration.vision?.rowsPerImage ?? 0
+    // Before anything of that size is made; an image without rows does not exist.
+    let context = configuration.text.contextLength
+    guard textRows <= context, imageCount <= (context - textRows) / max(1, rowsPerImage) else {
+      throw InputError(
+        "",
+        "\(textRows) text rows and \(imageCount) images of \(rowsPerImage) rows are more than "
+          + "the context's \(context)")
+    }
     let side = configuration.vision?.imageSize ?? 0
     images = (0..<imageCount).map { _ in
       PixelTensor(

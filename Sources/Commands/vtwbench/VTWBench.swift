@@ -75,20 +75,20 @@ struct VTWBench: ParsableCommand {
   }
 
   mutating func run() throws {
+    // A path that cannot be written shall not cost a sweep.
+    if let svg { try OutputFile.check(svg, inputs: [file]) }
     let start = ContinuousClock.now
     let model = try VTWMFile(opening: file)
     let runtime = try Runtime(
       model, profile: schedule.choose(from: model.schedule, file: file), engine: engine)
     let loaded = seconds(ContinuousClock.now - start)
-    let prompt = SyntheticPrompt(
+    let prompt = try SyntheticPrompt(
       model.configuration, imageCount: model.configuration.vision == nil ? 0 : images,
       textRows: textRows)
     if paced {
       try answerLines(runtime, prompt, loaded: loaded)
       return
     }
-    // A path that cannot be written shall not cost a sweep.
-    if let svg { try TextFile.write("", to: svg) }
     var results = try compare(runtime, prompt)
     if sweep {
       results.sweep = try Sweep(
@@ -96,7 +96,8 @@ struct VTWBench: ParsableCommand {
     }
     StandardOutput.write(json ? results.json.text + "\n" : results.text)
     if let svg, let sweep = results.sweep {
-      try TextFile.write(SweepChart(sweep, work: results.work, file: file).text, to: svg)
+      let chart = SweepChart(sweep, work: results.work, file: file).text
+      try OutputFile.write([Array(chart.utf8)], to: svg)
     }
   }
 

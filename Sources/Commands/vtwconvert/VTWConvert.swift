@@ -68,6 +68,9 @@ struct VTWConvert: ParsableCommand {
   @Option(help: "Use at most so many samples of the sets.")
   var calibLimit: Int?
 
+  @Option(help: "Judge tasks of fewer samples together, as 'default'.")
+  var minTask = SampleSet.fewestTaskSamples
+
   @Option(help: "Share of the samples kept apart to check the choice (preset paper: 0).")
   var holdout: Double?
 
@@ -82,7 +85,7 @@ struct VTWConvert: ParsableCommand {
 
   @OptionGroup(title: "Engine") var engine: EngineOptions
 
-  @Flag(help: "Replace the output if it exists.")
+  @Flag(help: "Replace the output if it is a .vtwm file.")
   var force = false
 
   @Flag(help: "Refuse checkpoints with tensors that the model does not use.")
@@ -106,6 +109,7 @@ struct VTWConvert: ParsableCommand {
       throw ValidationError("--calib-tokens must be in 1...4096.")
     }
     if let calibLimit, calibLimit < 1 { throw ValidationError("--calib-limit must be at least 1.") }
+    guard minTask >= 1 else { throw ValidationError("--min-task must be at least 1.") }
     if let holdout, !(0..<1).contains(holdout) {
       throw ValidationError("--holdout must be in 0..<1.")
     }
@@ -198,7 +202,9 @@ struct VTWConvert: ParsableCommand {
     var all = SampleSet(samples: [])
     for argument in calib { all.append(try SampleSet(argument: argument, isRaw: raw)) }
     if let calibLimit { all = all.limited(to: calibLimit, seed: seed) }
-    let parts = all.split(holdout: holdout ?? (preset == "paper" ? 0 : 0.25), seed: seed)
+    let (judged, warnings) = all.mergingSmallTasks(below: minTask)
+    for warning in warnings { say("warning: \(warning)\n") }
+    let parts = judged.split(holdout: holdout ?? (preset == "paper" ? 0 : 0.25), seed: seed)
     return (parts.calibration, parts.heldout)
   }
 

@@ -92,7 +92,7 @@ struct Evaluation {
         maxTokens: maxTokens),
       profile: profile)
     let turn = try conversation.ask(
-      sample.question ?? "", imagePaths: sample.imagePaths, isRaw: sample.isRaw, emit: { _ in })
+      sample.question ?? "", images: sample.images, isRaw: sample.isRaw, emit: { _ in })
     return normalized(turn.answer.text)
   }
 

@@ -1,5 +1,6 @@
 import CommandSupport
 import Inference
+import Prompting
 import TensorCore
 
 /// The interactive chat of a terminal.
@@ -40,6 +41,7 @@ struct Chat {
       case "/reset":
         conversation.reset()
         images = []
+        report = nil
       case "/stats": StandardError.write(report?.text ?? "no answer yet\n")
       case "/image":
         if words.count == 2 {
@@ -51,7 +53,9 @@ struct Chat {
       default:
         do {
           let start = ContinuousClock().now
-          let turn = try conversation.ask(line, imagePaths: images, isRaw: false) {
+          let turn = try conversation.ask(
+            line, images: images.map(ImageSource.init(path:)), isRaw: false
+          ) {
             StandardOutput.write($0)
           }
           StandardOutput.write("\n")

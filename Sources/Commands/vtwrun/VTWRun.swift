@@ -2,6 +2,7 @@ import Architecture
 import ArgumentParser
 import CommandSupport
 import Inference
+import Prompting
 import RuntimeSupport
 import TensorCore
 import VTWMFile
@@ -95,6 +96,7 @@ struct VTWRun: ParsableCommand {
   mutating func run() throws {
     let clock = ContinuousClock()
     let start = clock.now
+    if let trace { try OutputFile.check(trace, inputs: [file] + image) }
     let model = try VTWMFile(opening: file)
     if let expectId, !model.contentID.hasPrefix(expectId) {
       throw InputError(file, "its content id is \(model.contentID), not \(printable(expectId))…")
@@ -110,15 +112,18 @@ struct VTWRun: ParsableCommand {
         endOfTextIDs: Set(model.configuration.endOfTextIDs.map(Int32.init)), texts: stop,
         maxTokens: maxTokens, ignoresEndOfText: ignoreEos))
     if prompt == nil, StandardInput.isTerminal {
+      guard !raw, !json, trace == nil else {
+        throw ValidationError(
+          "--raw, --json and --trace need a prompt: a chat has no use for them.")
+      }
       Chat(conversation, firstImages: image, isQuiet: quiet).run()
       return
     }
-    guard let text = prompt ?? StandardInput.readAll() else {
-      throw InputError("standard input", "is not UTF-8 text")
-    }
+    let text = try prompt ?? StandardInput.readAll()
     let recorder = trace.map { _ in Trace() }
     let turn = try conversation.ask(
-      prompt == nil ? trimmedEnd(text) : text, imagePaths: image, isRaw: raw, trace: recorder
+      prompt == nil ? trimmedEnd(text) : text, images: image.map(ImageSource.init(path:)),
+      isRaw: raw, trace: recorder
     ) {
       StandardOutput.write($0)
     }

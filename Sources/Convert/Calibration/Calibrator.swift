@@ -87,10 +87,10 @@ package struct Calibrator {
   /// each predicts the next token of the answer.
   private func prepare(_ sample: Sample) throws(InputError) -> SweepInput {
     var images: [PixelTensor] = []
-    if !sample.imagePaths.isEmpty {
+    if !sample.images.isEmpty {
       guard let imageSteps else { throw InputError("", "this model takes no images") }
-      for path in sample.imagePaths {
-        images.append(try imageSteps.pixels(of: RGBImage(contentsOf: path)))
+      for source in sample.images {
+        images.append(try imageSteps.pixels(of: RGBImage(source)))
       }
     }
     let question = sample.question ?? ""

@@ -1,5 +1,3 @@
-import Glibc
-
 /// Collects named tensors and writes them as one safetensors file.
 package struct SafetensorsWriter {
   private struct Tensor {
@@ -76,23 +74,8 @@ package struct SafetensorsWriter {
   /// The bytes of the file.
   package var bytes: [UInt8] { Array(parts.joined()) }
 
-  /// Writes the file, replacing one that is there.
-  ///
-  /// - Throws: `InputError` naming `path` with the system's reason.
+  /// Writes the file as `OutputFile` does.
   package func write(to path: String) throws(InputError) {
-    guard let file = unsafe fopen(path, "wb") else {
-      throw InputError(path, "cannot be written: \(errorText(errno))")
-    }
-    var failure: Int32 = 0
-    for part in parts where failure == 0 {
-      let written = unsafe part.withUnsafeBytes { part in
-        unsafe fwrite(part.baseAddress, 1, part.count, file)
-      }
-      if written != part.count { failure = errno }
-    }
-    if unsafe fclose(file) != 0, failure == 0 { failure = errno }
-    guard failure == 0 else {
-      throw InputError(path, "cannot be written: \(errorText(failure))")
-    }
+    try OutputFile.write(parts, to: path)
   }
 }

@@ -14,7 +14,7 @@ final class PendingFile {
   private let replaces: Bool
 
   /// - Parameters:
-  ///   - overwrite: whether a file at `path` may be replaced.
+  ///   - overwrite: whether a .vtwm file at `path` may be replaced; other files never are.
   ///   - inputs: files that must survive, so `path` must not name one of them.
   init(_ path: String, overwrite: Bool, inputs: [String]) throws(InputError) {
     try Self.checkTarget(path, overwrite: overwrite, inputs: inputs)
@@ -46,21 +46,21 @@ final class PendingFile {
   private static func checkTarget(
     _ path: String, overwrite: Bool, inputs: [String]
   ) throws(InputError) {
-    var target = stat()
-    guard unsafe stat(path, &target) == 0 else { return }
-    for input in inputs {
-      var status = stat()
-      guard unsafe stat(input, &status) == 0 else { continue }
-      if status.st_dev == target.st_dev && status.st_ino == target.st_ino {
-        throw InputError(path, "is also an input; choose another output")
-      }
-    }
-    guard target.st_mode & S_IFMT == S_IFREG else {
-      throw InputError(path, "exists and is not a regular file; choose another output")
-    }
+    guard try OutputFile.exists(path, sparing: inputs) else { return }
     guard overwrite else {
       throw InputError(path, "exists already; choose another output or pass --force")
     }
+    // Whatever else lies there, such as a tokenizer or a picture, was not meant.
+    guard isEmptyOrOurs(path) else {
+      throw InputError(path, "exists and is not a .vtwm file; choose another output")
+    }
+  }
+
+  private static func isEmptyOrOurs(_ path: String) -> Bool {
+    if case .file(byteCount: 0) = PathKind(of: path) { return true }
+    guard let region = try? ByteRegion(mapping: path) else { return false }
+    let magic = VTWMLayout.magic
+    return region.byteCount >= magic.count && region.copy(0..<magic.count) == magic
   }
 
   private static func folder(of path: String) -> String {

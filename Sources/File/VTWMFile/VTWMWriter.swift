@@ -69,7 +69,7 @@ package final class VTWMWriter {
   /// - Parameters:
   ///   - encodings: by tensor; one that is not named is f32, as every vector must be.
   ///   - sourceTypes: number types of the source ("BF16", "Q4_K"), as GGUF names them.
-  ///   - overwrite: whether an existing file may be replaced.
+  ///   - overwrite: whether an existing .vtwm file may be replaced; other files never are.
   ///   - inputs: paths that the output must not be, or be a link of.
   package init(
     path: String, contents: VTWMContents, encodings: [TensorKey: Encoding],

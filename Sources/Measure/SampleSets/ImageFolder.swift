@@ -1,11 +1,11 @@
 import TensorCore
 
-extension SampleLayout {
+extension FolderLayout {
   /// A folder of images.  Beside `x.png` may lie `x.json` with `question` (`prompt`, `text`) and
   /// `answer`, and `x.txt` with the question alone; the first question found counts.
-  static let imageFolder = SampleLayout(
+  static let imageFolder = FolderLayout(
     summary: "a folder of images or of such folders",
-    describesSubfolders: false,
+    ownsSubfolder: { _ in false },
     recognizes: { place in place.names.contains { ImageName($0) != nil } },
     read: { (place, reader) throws(InputError) in
       let names = Set(place.names)
@@ -13,20 +13,20 @@ extension SampleLayout {
         guard let image = ImageName(name), PathKind(of: place.path(name)) != .folder else {
           continue
         }
-        reader.add(place.id(name), task: place.task) { () throws(InputError) in
+        reader.add(place.id(name), in: place) { () throws(InputError) in
           guard image.isRead else {
             throw InputError(name, "\(image.format) images are not read; JPEG, PNG and WebP are")
           }
-          var description = SampleDescription(imagePaths: [try place.image(name)])
+          var description = SampleDescription(images: [try place.image(name)])
+          var fields: SampleFields?
           if names.contains(image.stem + ".json") {
-            let fields = try sidecar(image.stem + ".json", in: place) {
-              (bytes) throws(InputError) in try SampleFields(parsing: bytes)
+            fields = try sidecar(image.stem + ".json", in: place) {
+              (bytes) throws(InputError) -> SampleFields in try SampleFields(parsing: bytes)
             }
-            description.question = try fields.question
-            description.answer = try fields.answer
           }
-          if description.question == nil, names.contains(image.stem + ".txt") {
-            description.question = try sidecar(image.stem + ".txt", in: place, question)
+          try description.take(fields) { () throws(InputError) in
+            names.contains(image.stem + ".txt")
+              ? try sidecar(image.stem + ".txt", in: place, plainText) : nil
           }
           return description
         }
@@ -43,41 +43,27 @@ extension SampleLayout {
       throw InputError(name, "\(printable(name)): \(error.problem)")
     }
   }
-
-  /// The text of a file without the line break at its end; nil if it is blank.
-  private static func question(_ bytes: [UInt8]) throws(InputError) -> String? {
-    var bytes = bytes[...]
-    // Some editors put a byte order mark in front, which would become a token of the prompt.
-    if bytes.starts(with: [0xEF, 0xBB, 0xBF]) { bytes = bytes.dropFirst(3) }
-    while let last = bytes.last, last == UInt8(ascii: "\n") || last == UInt8(ascii: "\r") {
-      bytes.removeLast()
-    }
-    guard let text = String(validating: bytes, as: UTF8.self) else {
-      throw InputError("", "is not UTF-8")
-    }
-    return isBlank(text) ? nil : text
-  }
 }
 
 /// A file name that ends as an image's does, in small or capital letters.
-private struct ImageName {
+struct ImageName {
   let stem: String
   let format: String
   /// Whether there is a decoder for the format.
   let isRead: Bool
 
+  /// Formats by the endings of their files, in small letters.
+  static let formats: [String: (name: String, isRead: Bool)] = [
+    "jpg": ("JPEG", true), "jpeg": ("JPEG", true), "png": ("PNG", true), "webp": ("WebP", true),
+    "gif": ("GIF", false), "bmp": ("BMP", false), "tif": ("TIFF", false), "tiff": ("TIFF", false),
+    "heic": ("HEIF", false), "avif": ("HEIF", false),
+  ]
+
   init?(_ name: String) {
-    guard let dot = name.lastIndex(of: "."), dot > name.startIndex else { return nil }
+    guard let dot = name.lastIndex(of: "."), dot > name.startIndex,
+      let format = Self.formats[name[dot...].dropFirst().lowercased()]
+    else { return nil }
     stem = String(name[..<dot])
-    switch name[dot...].dropFirst().lowercased() {
-    case "jpg", "jpeg": (format, isRead) = ("JPEG", true)
-    case "png": (format, isRead) = ("PNG", true)
-    case "webp": (format, isRead) = ("WebP", true)
-    case "gif": (format, isRead) = ("GIF", false)
-    case "bmp": (format, isRead) = ("BMP", false)
-    case "tif", "tiff": (format, isRead) = ("TIFF", false)
-    case "heic", "avif": (format, isRead) = ("HEIF", false)
-    default: return nil
-    }
+    (self.format, isRead) = format
   }
 }

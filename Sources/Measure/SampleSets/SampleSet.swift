@@ -2,9 +2,9 @@ package import TensorCore
 
 /// Samples in the layouts that people have, grouped by task; what could not be read is named.
 ///
-/// A path is a folder of images, a folder with a `metadata.jsonl`, or such a file itself; what it
-/// is shows in its content (`SampleLayout`).  The sub-folders of a folder are tasks of their own,
-/// unless a `metadata.jsonl` beside them describes them.  Names sort by bytes, so a set reads the
+/// A path is a folder or a file in one of the layouts of `FolderLayout` and `ListLayout`; which one
+/// shows in its content.  The sub-folders of a folder are tasks of their own, unless a list beside
+/// them describes them.  Names sort by bytes, so a set reads the
 /// same everywhere.  Entries whose name starts with "." do not count.
 package struct SampleSet: Equatable, Sendable {
   package private(set) var samples: [Sample]
@@ -21,8 +21,9 @@ package struct SampleSet: Equatable, Sendable {
   /// Reads the set at `path`.
   ///
   /// - Parameters:
-  ///   - name: the task's name; nil takes the folder's own.  Sub-folders become "name/sub-folder"
-  ///     if there is a name, else their own name.
+  ///   - name: the task's name; nil takes the folder's own, or the file's without its ending.
+  ///     Sub-folders and categories become "name/sub-folder" if there is a name, else their own
+  ///     name.
   ///   - defaultQuestion: for samples that have none; nil refuses them.
   ///   - isRaw: whether questions are complete prompts.
   /// - Throws: `InputError` if nothing is there that can be read, or no sample is usable.
@@ -30,20 +31,17 @@ package struct SampleSet: Equatable, Sendable {
     at path: String, name: String? = nil,
     defaultQuestion: String? = SampleSet.defaultQuestion, isRaw: Bool = false
   ) throws(InputError) {
-    let root = try SamplePlace(at: path, task: name)
+    let root = try SamplePlace(at: path, name: name)
     var reader = SampleReader(defaultQuestion: defaultQuestion, isRaw: isRaw)
-    let rootLayout = SampleLayout.all.first { $0.recognizes(root) }
-    try rootLayout?.read(root, &reader)
-    if rootLayout?.describesSubfolders != true {
-      for folder in root.subfolders {
-        let task = name.map { "\($0)/\(folder)" } ?? folder
-        try reader.readTask(SamplePlace(at: root.path(folder), task: task))
-      }
+    if root.isFolder {
+      for folder in try reader.readFolder(root) { try reader.readTask(root.subfolder(folder)) }
+    } else {
+      try reader.readList(root)
     }
     guard !reader.samples.isEmpty else {
       guard let first = reader.refused.first else {
-        let layouts = SampleLayout.all.map(\.summary).joined(separator: ", or ")
-        throw InputError(path, "holds no samples: expected \(layouts)")
+        let layouts = ListLayout.all.map(\.summary) + FolderLayout.all.map(\.summary)
+        throw InputError(path, "holds no samples: expected \(layouts.joined(separator: "; or "))")
       }
       throw InputError(
         path,
@@ -77,9 +75,19 @@ package struct SampleSet: Equatable, Sendable {
     return samples.map(\.task).filter { seen.insert($0).inserted }
   }
 
-  /// Takes in another set; tasks of the same name become one.
+  /// Takes in another set; tasks of the same name become one, samples of the same name get a
+  /// number.
   package mutating func append(_ other: SampleSet) {
-    samples += other.samples
+    var taken = Set(samples.map(\.id))
+    for var sample in other.samples {
+      let id = sample.id
+      var number = 2
+      while !taken.insert(sample.id).inserted {
+        sample.id = "\(id) (\(number))"
+        number += 1
+      }
+      samples.append(sample)
+    }
     refused += other.refused
   }
 
@@ -91,13 +99,23 @@ package struct SampleSet: Equatable, Sendable {
 }
 
 extension SampleReader {
+  /// Reads a file that lists samples; one that is no list is passed over.
+  fileprivate mutating func readList(_ place: SamplePlace) throws(InputError) {
+    let file = try ListFile(place.path)
+    try ListLayout.of(file)?.read(file, place, &self)
+  }
+
+  /// Reads what lies in a folder itself, and gives the sub-folders that do not belong to it.
+  fileprivate mutating func readFolder(_ place: SamplePlace) throws(InputError) -> [String] {
+    let layout = FolderLayout.all.first { $0.recognizes(place) }
+    try layout?.read(place, &self)
+    return place.subfolders.filter { layout?.ownsSubfolder($0) != true }
+  }
+
   /// Reads a task's folder.  One that holds no samples is passed over, but samples deeper inside
   /// it are not dropped in silence.
   fileprivate mutating func readTask(_ place: SamplePlace) throws(InputError) {
-    let layout = SampleLayout.all.first { $0.recognizes(place) }
-    try layout?.read(place, &self)
-    if layout?.describesSubfolders == true { return }
-    for folder in place.subfolders {
+    for folder in try readFolder(place) {
       refuse(place.id(folder), "a folder inside a task's folder is not read")
     }
   }

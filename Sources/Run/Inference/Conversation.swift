@@ -55,14 +55,14 @@ package final class Conversation {
     package var promptRows: Int
   }
 
-  /// Answers `text` about the images at `imagePaths`.
+  /// Answers `text` about `images`.
   ///
   /// - Parameters:
   ///   - isRaw: the text is the whole prompt and `<image>` marks where an image goes.
   ///   - emit: receives the answer as it is written.
   /// - Throws: `InputError` for an image that cannot be used or a prompt that does not fit.
   package func ask(
-    _ text: String, imagePaths: [String], isRaw: Bool, trace: Trace? = nil,
+    _ text: String, images sources: [ImageSource], isRaw: Bool, trace: Trace? = nil,
     emit: (String) -> Void
   ) throws(InputError) -> Turn {
     let clock = ContinuousClock()
@@ -74,7 +74,7 @@ package final class Conversation {
       return seconds(now - mark)
     }
 
-    let input = try prompt(text, imageCount: imagePaths.count, isRaw: isRaw)
+    let input = try prompt(text, imageCount: sources.count, isRaw: isRaw)
     guard input.ids.count <= session.room else {
       throw InputError(
         "",
@@ -82,9 +82,9 @@ package final class Conversation {
           + "\(session.model.configuration.text.contextLength) are free")
     }
     var images: [PixelTensor] = []
-    for path in imagePaths {
-      guard let imageSteps else { throw InputError(path, "this model takes no images") }
-      images.append(try imageSteps.pixels(of: RGBImage(contentsOf: path)))
+    for source in sources {
+      guard let imageSteps else { throw InputError(source.name, "this model takes no images") }
+      images.append(try imageSteps.pixels(of: RGBImage(source)))
     }
     timings.image = lap()
     let visual = images.isEmpty ? nil : try session.model.encode(images, trace: trace)

@@ -88,22 +88,26 @@ package struct TextDecoder: Sendable {
     if let live {
       compute.multiply(normed, [weights.key, weights.value], into: [key, value])
       compute.multiply(gather(live, of: normed, scratch), weights.query, into: query)
-      rotate(query, live.map { positions[$0] })
     } else {
       compute.multiply(
         normed, [weights.query, weights.key, weights.value], into: [query, key, value])
-      rotate(query, positions)
     }
-    rotate(key, positions)
+    let keyRotation = compute.rotation(to: positions, frequencies: frequencies)
+    let queryRotation =
+      live.map { compute.rotation(to: $0.map { positions[$0] }, frequencies: frequencies) }
+      ?? keyRotation
     var firstQuery = 0
     for stream in streams {
       let seen = stream.cache.count
-      stream.cache.append(keys: key[stream.rows], values: value[stream.rows])
       var visible: [Int32] = []
       for row in stream.rows where frozen?[row] != true {
         visible.append(Int32(seen + row - stream.rows.lowerBound + 1))
       }
       let queries = firstQuery..<firstQuery + visible.count
+      compute.append(
+        keys: key[stream.rows], values: value[stream.rows],
+        keyRotation: keyRotation[stream.rows], queries: query[queries],
+        queryRotation: queryRotation[queries], to: stream.cache)
       compute.attend(
         query[queries], to: stream.cache, headCount: configuration.headCount, scale: scale,
         visible: visible, into: attended[queries])
@@ -141,12 +145,6 @@ package struct TextDecoder: Sendable {
     let logits = Rows(count: normed.count, width: configuration.vocabularySize)
     compute.multiply(normed, weights.head, into: logits)
     return logits
-  }
-
-  private func rotate(_ x: Rows, _ positions: [Int32]) {
-    compute.rotate(
-      x, positions: positions, frequencies: frequencies,
-      headDimension: configuration.headDimension)
   }
 
   /// Copies the rows `indices` of `x` together.

@@ -53,7 +53,7 @@ package struct VisionTower: Sendable {
         epsilon: configuration.normEpsilon, into: normed)
       compute.multiply(normed, [layer.query, layer.key, layer.value], into: [q, k, v])
       cache.removeAll()
-      cache.append(keys: k, values: v)
+      compute.append(keys: k, values: v, to: cache)
       compute.attend(
         q, to: cache, headCount: configuration.headCount, scale: scale, visible: everyRow,
         into: normed)

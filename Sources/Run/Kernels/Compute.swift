@@ -65,7 +65,9 @@ import Glibc
 final class Scratch: @unchecked Sendable {
   private var packed = AlignedFloats(count: 0)
   private var packedBytes = 0
-  private var rotations: [RotationTable] = []
+  private var parts = AlignedFloats(count: 0)
+  private var partCount = 0
+  private var rotations: [(positions: [Int32], frequencies: [Float], rotation: Rotation)] = []
 
   /// At least `byteCount` bytes, 64-byte aligned, valid until the next call.
   @unsafe func packedActivations(_ byteCount: Int) -> UnsafeMutableRawPointer {
@@ -76,18 +78,24 @@ final class Scratch: @unchecked Sendable {
     return unsafe UnsafeMutableRawPointer(packed.base)
   }
 
-  /// The table for these positions and frequencies, made by `make` unless it was used of late.
-  func rotation(
-    positions: [Int32], frequencies: [Float], make: () -> RotationTable
-  ) -> RotationTable {
-    if let known = rotations.firstIndex(where: {
-      $0.positions == positions && $0.frequencies == frequencies
-    }) {
-      return rotations[known]
+  /// At least `count` floats, 64-byte aligned, valid until the next call.
+  @unsafe func attentionParts(_ count: Int) -> UnsafeMutablePointer<Float> {
+    if count > partCount {
+      partCount = count + count / 4
+      parts = AlignedFloats(count: partCount)
+    }
+    return unsafe parts.base
+  }
+
+  /// The rotation for these positions and frequencies, made by `make` unless it was used of late.
+  func rotation(positions: [Int32], frequencies: [Float], make: () -> Rotation) -> Rotation {
+    for known in rotations where known.positions == positions && known.frequencies == frequencies {
+      return known.rotation
     }
     // 4: queries and keys of two segments of a schedule.
     if rotations.count == 4 { rotations.removeFirst() }
-    rotations.append(make())
-    return rotations[rotations.count - 1]
+    let rotation = make()
+    rotations.append((positions, frequencies, rotation))
+    return rotation
   }
 }

@@ -6,11 +6,18 @@ import Glibc
 /// Address space for the whole capacity is reserved at once; memory is used only for the rows held
 /// (in blocks of 128).  One thread at a time may change it.
 @safe package final class KeyValueRows: @unchecked Sendable {
-  package enum Precision: Sendable {
+  package enum Precision: Sendable, CaseIterable {
     case f32, f16
+    /// 8-bit integers with an f16 scale for each row, head and 32 dimensions.
+    case q8
 
-    var code: vtw_encoding { self == .f32 ? VTW_F32 : VTW_F16 }
-    package var byteCount: Int { self == .f32 ? 4 : 2 }
+    var code: vtw_encoding {
+      switch self {
+      case .f32: VTW_F32
+      case .f16: VTW_F16
+      case .q8: VTW_Q8
+      }
+    }
   }
 
   package let capacity: Int
@@ -53,18 +60,17 @@ import Glibc
       precision: precision.code, heads: keyValueHeads, dimension: headDimension, blocks: blocks)
   }
 
-  /// Adds rows after the last; `keys` and `values` are `[n, keyValueHeads * headDimension]`.
-  package func append(keys: Rows, values: Rows) {
+  /// Makes room for rows that the caller writes next; gives the first one's index.
+  ///
+  /// `keys` and `values` are `[n, keyValueHeads * headDimension]`.
+  func grow(by keys: Rows, _ values: Rows) -> Int {
     let width = keyValueHeads * headDimension
     precondition(
       keys.width == width && values.width == width && keys.count == values.count,
       "\(keys.count) x \(keys.width) keys and \(values.count) x \(values.width) values of \(width)")
     precondition(keys.count <= capacity - count, "\(count + keys.count) rows of \(capacity)")
-    var cache = unsafe self.cache
-    unsafe vtw_cache_store(
-      vtw_kernels_for(InstructionSet.best.code), &cache, count, keys.count, keys.address,
-      values.address)
-    count += keys.count
+    defer { count += keys.count }
+    return count
   }
 
   /// Forgets all rows and gives their memory back.
@@ -87,13 +93,15 @@ import Glibc
   }
 
   /// Bytes of one row: its keys and its values.
-  package var rowByteCount: Int { 2 * keyValueHeads * headDimension * precision.byteCount }
+  package var rowByteCount: Int {
+    vtw_cache_row_bytes(precision.code, keyValueHeads, headDimension)
+  }
 
   /// Bytes of the rows held.
   package var byteCount: Int { count * rowByteCount }
 
   /// Rows as plain bytes: for each row its keys and then its values, head by head, in the cache's
-  /// precision; `rowByteCount` bytes a row.
+  /// precision, and for `q8` the scales of both; `rowByteCount` bytes a row.
   package func copyOut(_ rows: Range<Int>) -> [UInt8] {
     precondition(rows.lowerBound >= 0 && rows.upperBound <= count, "rows \(rows) of \(count)")
     var cache = unsafe self.cache

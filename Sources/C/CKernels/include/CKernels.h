@@ -85,28 +85,36 @@ void vtw_multiply_f32(const vtw_kernels *k, const vtw_matrix *w, size_t first, s
 
 /* ---- attention (cache.c, attention.inc) ---- */
 
-/* Rows of keys and values in blocks of 128 rows, f32 or f16.  A block holds for each key/value head
- * the keys as 4 panels of 32 rows, column by column ([head][4][dimension][32]), and then the values
- * as panels of 32 columns, row by row ([head][padded / 32][128][32]), where `padded` is the head
- * dimension rounded up to 32. */
+/* Rows of keys and values in blocks of 128 rows, as f32, f16 or 8-bit integers.  A block holds for
+ * each key/value head the keys as 4 panels of 32 rows, column by column ([head][4][dimension][32]),
+ * and then the values as panels of 32 columns, row by row ([head][padded / 32][128][32]), where
+ * `padded` is the head dimension rounded up to 32.
+ *
+ * VTW_Q8: a value is integer * scale, with an f16 scale for each row, head and 32 dimensions.  Behind
+ * the values lie the scales of the keys, [head][4][padded / 32][32], and those of the values,
+ * [head][padded / 32][128]. */
 typedef struct {
-  vtw_encoding precision; /* f32 or f16 */
+  vtw_encoding precision; /* f32, f16 or q8 */
   size_t heads, dimension;
   void *blocks;
 } vtw_cache;
 
 enum { VTW_CACHE_ROWS = 128, VTW_HEAD_MAX = 256 };
 
-/* Bytes of one block of VTW_CACHE_ROWS rows. */
+/* Bytes of one block of VTW_CACHE_ROWS rows: a multiple of 64. */
 size_t vtw_cache_block_bytes(vtw_encoding precision, size_t heads, size_t dimension);
 
+/* Bytes of one row, copied out: its keys and its values. */
+size_t vtw_cache_row_bytes(vtw_encoding precision, size_t heads, size_t dimension);
+
 /* Writes `rows` rows of keys and values ([rows][heads * dimension]) at cache row `first`.  Values
- * beyond the range of f16 saturate. */
+ * beyond the range of f16 saturate.  Rows are independent; those of a panel of 32 share lines. */
 void vtw_cache_store(const vtw_kernels *k, const vtw_cache *cache, size_t first, size_t rows,
                      const float *keys, const float *values);
 
-/* Copies rows [first, first + rows) out of or into the cache, as [rows][2][heads * dimension] in
- * the cache's precision: a row's keys, then its values. */
+/* Copies rows [first, first + rows) out of or into the cache in its precision, a row after another:
+ * its keys [heads * dimension], its values, and for q8 the scales of the keys
+ * [heads][padded / 32] and those of the values. */
 void vtw_cache_copy_out(const vtw_cache *cache, size_t first, size_t rows, void *bytes);
 void vtw_cache_copy_in(const vtw_cache *cache, size_t first, size_t rows, const void *bytes);
 
@@ -119,11 +127,26 @@ typedef struct {
   const int32_t *visible; /* [query_count]: leading cache rows that a query sees; 0 gives zeros */
 } vtw_attention;
 
-/* Number of tiles per key/value head; a tile is a few (query, query head) pairs. */
-size_t vtw_attention_tiles(const vtw_kernels *k, const vtw_attention *job);
+/* The rows of a key/value head are its (query, query head) pairs, query by query:
+ * query_count * (head_count / heads) of them.  Results do not depend on how rows or blocks are
+ * shared out. */
 
-/* softmax(scale * q.K^T) . V for tile `tile` of key/value head `head`. */
-void vtw_attend_tile(const vtw_kernels *k, const vtw_attention *job, size_t head, size_t tile);
+/* Most rows of a head in one call of the functions below. */
+size_t vtw_attention_rows(const vtw_kernels *k);
+
+/* softmax(scale * q.K^T) . V for rows [first, last) of key/value head `head`. */
+void vtw_attend(const vtw_kernels *k, const vtw_attention *job, size_t head, size_t first,
+                size_t last);
+
+/* The same for few queries over many keys, in two steps.  First for each block of the cache, what
+ * it contributes to all rows of the head: vtw_attention_part_floats each, [block][row]... */
+size_t vtw_attention_part_floats(const vtw_attention *job);
+void vtw_attend_blocks(const vtw_kernels *k, const vtw_attention *job, size_t head,
+                       size_t first_block, size_t last_block, float *parts);
+
+/* ... and then their sum. */
+void vtw_attend_merge(const vtw_kernels *k, const vtw_attention *job, size_t head,
+                      const float *parts);
 
 /* ---- row-wise kernels (rows.inc); x and y may be the same ---- */
 

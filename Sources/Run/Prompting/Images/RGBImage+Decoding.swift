@@ -5,8 +5,6 @@ package import TensorCore
 private let longestSide = 65_535
 /// 134 million, 400 MB of RGB: above the largest phone cameras, below what a small file may claim.
 private let mostPixels = 1 << 27
-/// 1 GiB: more than `mostPixels` take in any of the formats.
-private let mostBytes = 1 << 30
 
 extension RGBImage {
   /// Decodes a JPEG, PNG or WebP file as Pillow's `open(path).convert("RGB")` does.
@@ -35,15 +33,6 @@ extension RGBImage {
     let pixels = try format.pixels(of: bytes, width: width, height: height, name: name)
     let stored = RGBImage(width: width, height: height, pixels: pixels)
     self = appliesOrientation ? stored.upright(from: Orientation(of: bytes, format)) : stored
-  }
-
-  /// Reads and decodes the file at `path`, turned upright.
-  package init(contentsOf path: String) throws(InputError) {
-    let file = try ByteRegion(mapping: path)
-    guard file.byteCount <= mostBytes else {
-      throw InputError(path, "has \(file.byteCount) bytes; an image has at most \(mostBytes)")
-    }
-    try self.init(decoding: file.copy(0..<file.byteCount), name: path)
   }
 }
 
