@@ -2,7 +2,8 @@ import TensorCore
 
 /// A GGUF file of a few kilobytes, made of parts that a test may change before they are joined.
 ///
-/// `model` is a text-only LLaMA of one layer with a SentencePiece tokenizer of five pieces.
+/// `model` is a LLaMA of one layer with a SentencePiece tokenizer of five pieces, `projector` a tower
+/// of two layers with a projector that fits it.
 struct TinyGGUF {
   struct Key {
     var name: String
@@ -126,6 +127,39 @@ struct TinyGGUF {
       ("ffn_down", [6, 8]),
     ] {
       file.add("blk.0.\(name).weight", dimensions)
+    }
+    return file
+  }
+
+  static var projector: TinyGGUF {
+    var file = TinyGGUF()
+    file.set("general.architecture", "clip")
+    file.set("clip.has_vision_encoder", true)
+    file.set("clip.projector_type", "mlp")
+    file.set("clip.vision.image_size", UInt32(4))
+    file.set("clip.vision.patch_size", UInt32(2))
+    file.set("clip.vision.embedding_length", UInt32(8))
+    file.set("clip.vision.feed_forward_length", UInt32(12))
+    file.set("clip.vision.attention.head_count", UInt32(2))
+    file.set("clip.vision.attention.layer_norm_epsilon", Float(1e-5))
+    file.set("clip.vision.block_count", UInt32(2))
+    file.set("clip.vision.image_mean", [0.5, 0.25, 0] as [Float])
+    file.set("clip.vision.image_std", [0.5, 0.5, 0.5] as [Float])
+    file.add("v.class_embd", [8])
+    file.add("v.patch_embd.weight", [2, 2, 3, 8])
+    file.add("v.position_embd.weight", [8, 5])
+    let norms: [(String, [UInt64])] = ["ln1", "ln2"].map { ($0, [8]) }
+    let matrices: [(String, [UInt64])] =
+      ["attn_q", "attn_k", "attn_v", "attn_out"].map { ($0, [8, 8]) }
+      + [("ffn_up", [8, 12]), ("ffn_down", [12, 8])]
+    for (name, dimensions) in [("v.pre_ln", [8])]
+      + (0..<2).flatMap({ layer in
+        (norms + matrices).map { ("v.blk.\(layer).\($0.0)", $0.1) }
+      })
+      + [("mm.0", [8, 8]), ("mm.2", [8, 8])]
+    {
+      file.add("\(name).weight", dimensions)
+      file.add("\(name).bias", [dimensions[dimensions.count - 1]])
     }
     return file
   }

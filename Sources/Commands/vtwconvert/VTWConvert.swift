@@ -23,9 +23,9 @@ struct VTWConvert: ParsableCommand {
     abstract: "Pack a LLaVA checkpoint into one .vtwm file with its withdrawal layer.",
     discussion: """
       The input is a Hugging Face folder, a .safetensors file with its siblings, a \
-      model.safetensors.index.json, or a .gguf file with its mmproj beside it. With --calib the decoder layer K after which visual rows can \
-      leave is measured on a set of images and questions; without it they never leave, unless \
-      --k says so.
+      model.safetensors.index.json, or a .gguf file with its mmproj beside it. With --calib the \
+      decoder layer K after which visual rows can leave is measured on a set of images and \
+      questions; without it they never leave, unless --k says so.
       """,
     version: Program.version)
 
@@ -122,9 +122,12 @@ struct VTWConvert: ParsableCommand {
     let clock = ContinuousClock()
     let start = clock.now
     let checkpoint = try Checkpoint(
-      at: input, visionTower: visionTower, projector: mmproj, templateName: template, isStrict: strict,
-      readTokenizer: TokenizerFiles.read)
+      at: input, visionTower: visionTower, projector: mmproj, templateName: template,
+      isStrict: strict)
     let layerCount = checkpoint.configuration.text.layerCount
+    if k != nil, checkpoint.configuration.vision == nil {
+      throw InputError(input, "is a text-only model; --k needs one that sees images")
+    }
     if let k, !(0...layerCount).contains(k) {
       throw InputError(input, "--k \(k) is outside 0...\(layerCount)")
     }
@@ -175,7 +178,11 @@ struct VTWConvert: ParsableCommand {
   /// What the file says besides weights, with test vectors for its tokenizer.
   private func contents(_ checkpoint: Checkpoint) throws(InputError) -> VTWMContents {
     var tokenizer = checkpoint.tokenizer
-    tokenizer.tests = try TokenizerVectors.make(tokenizer)
+    do {
+      tokenizer.tests = try TokenizerVectors.make(tokenizer)
+    } catch {
+      throw InputError(input, error.problem)
+    }
     return VTWMContents(
       configuration: checkpoint.configuration, imageSteps: checkpoint.imageSteps,
       tokenizer: tokenizer, template: checkpoint.template)

@@ -23,6 +23,8 @@ package struct Checkpoint: Sendable {
   package let inputs: [InputFile]
   /// Tensors of the source that the model has no place for; worth one warning.
   package let ignoredTensors: [String]
+  /// The file that vision tower and projector of a GGUF model came from.
+  package let projectorFile: String?
 
   /// Reads a tokenizer and its prompt template from a folder, given the name of a template or nil.
   package typealias TokenizerReading =
@@ -45,6 +47,7 @@ package struct Checkpoint: Sendable {
   ) throws(InputError) {
     let source: ForeignModel
     let gguf = try GGUFLocation(at: path, projector: projector)
+    projectorFile = gguf?.projector
     if let gguf {
       source = try ForeignModel(gguf, visionTower: visionTower)
     } else {

@@ -1,10 +1,18 @@
-import Architecture
+package import Architecture
 
 /// The names that one kind of checkpoint gives to tensors.
 ///
 /// No rest begins like the end of a longer prefix, so every prefix may be tried on every name and
 /// no spelling has to be recognised first.
-struct NameTable: Sendable {
+package struct NameTable: Sendable {
+  /// What a name stands for.
+  package enum Meaning: Equatable {
+    case tensor(TensorKey)
+    /// Not needed by any model here: buffers, unused heads, CLIP's text model.
+    case ignored
+    case unknown
+  }
+
   /// Tensors that share their prefixes.
   struct Part: Sendable {
     let prefixes: [String]
@@ -22,7 +30,7 @@ struct NameTable: Sendable {
   var readableTypes = "F32, F16 or BF16"
 
   /// The meaning of a source's tensor name.
-  func meaning(of name: String) -> WeightNames.Meaning {
+  func meaning(of name: String) -> Meaning {
     for part in parts {
       for prefix in part.prefixes where name.hasPrefix(prefix) {
         let rest = name.dropFirst(prefix.count)

@@ -1,12 +1,11 @@
 import Architecture
 import TensorCore
 
-/// The tensors of one source, sorted out by what they are.
+/// The tensors of a model, sorted out by what they are.
 struct NamedTensors {
-  let source: String
-  private let names: NameTable
-  /// Of sources whose tensors were added.
-  private var otherNames: [NameTable] = []
+  /// Where they come from and how they are called there; what belongs to no other comes from the
+  /// first.
+  private var sources: [(path: String, names: NameTable)]
   var byKey: [TensorKey: SourceTensor] = [:]
   /// Names without a meaning.
   var unknown: [String] = []
@@ -14,8 +13,7 @@ struct NamedTensors {
   init(
     _ tensors: [String: SourceTensor], source: String, names: NameTable = WeightNames.table
   ) throws(InputError) {
-    self.source = source
-    self.names = names
+    sources = [(source, names)]
     for (name, tensor) in tensors.sorted(by: { $0.key < $1.key }) {
       switch names.meaning(of: name) {
       case .tensor(let key):
@@ -49,7 +47,7 @@ struct NamedTensors {
   mutating func add(_ other: NamedTensors) {
     for (key, tensor) in other.byKey { byKey[key] = tensor }
     unknown += other.unknown
-    otherNames.append(other.names)
+    sources += other.sources
   }
 
   /// Settles whether head and embedding are one matrix, as transformers 5 does: a stored head that
@@ -72,18 +70,16 @@ struct NamedTensors {
     for specification in model.tensorGroups.joined() {
       let key = specification.key
       guard let found = byKey[key] else {
+        let (path, ending) = expectedName(of: key)
         throw InputError(
-          source,
-          """
-          tensor \(key) \(specification.shape) is missing \
-          (a name that ends in '\(ending(of: key))')
-          """)
+          path,
+          "tensor \(key) \(specification.shape) is missing (a name that ends in '\(ending)')")
       }
       let name = printable(found.name)
       guard found.format.isReadable else {
         throw InputError(
           found.region.name,
-          "'\(name)' is \(found.format.name); \(names.readableTypes) is needed")
+          "'\(name)' is \(found.format.name); \(sources[0].names.readableTypes) is needed")
       }
       // The convolution over patches is a matrix here: its input is one patch, channel by channel.
       let patch = model.vision.map { [$0.hiddenSize, 3, $0.patchSize, $0.patchSize] } ?? []
@@ -97,11 +93,12 @@ struct NamedTensors {
     return taken
   }
 
-  private func ending(of key: TensorKey) -> String {
-    for table in [names] + otherNames {
-      if let ending = table.ending(of: key) { return ending }
+  /// The source that should have `key`, and how its name ends there.
+  private func expectedName(of key: TensorKey) -> (path: String, ending: String) {
+    for (path, names) in sources {
+      if let ending = names.ending(of: key) { return (path, ending) }
     }
-    return key.description
+    return (sources[0].path, key.description)
   }
 
   /// Names of tensors that `model` has no place for, besides those that are known to be unused.

@@ -56,7 +56,8 @@ package struct WeightFiles: Sendable {
     }
     guard path.hasSuffix(".safetensors") else {
       throw InputError(
-        path, "is no checkpoint: a folder, a .safetensors or .gguf file or an .index.json is expected")
+        path,
+        "is no checkpoint: a folder, a .safetensors or .gguf file or an .index.json is expected")
     }
     // One shard is not a model; its index names the others.
     let index = joined(parent(of: path), Self.indexName)

@@ -1,4 +1,4 @@
-package import Architecture
+import Architecture
 
 /// The names that PyTorch checkpoints give to tensors, as tables.
 ///
@@ -15,16 +15,8 @@ package import Architecture
 ///   `vision_model.` in a file of its own or `model.vision_tower.vision_tower.vision_model.`
 /// - F, some of transformers 5.5: as A, all but the head behind `model.`
 package enum WeightNames {
-  /// What a name stands for.
-  package enum Meaning: Equatable {
-    case tensor(TensorKey)
-    /// Not needed by any model here: buffers, unused heads, CLIP's text model.
-    case ignored
-    case unknown
-  }
-
   /// The meaning of a source's tensor name.
-  package static func meaning(of name: String) -> Meaning { table.meaning(of: name) }
+  package static func meaning(of name: String) -> NameTable.Meaning { table.meaning(of: name) }
 
   static let table = NameTable(
     parts: parts, ignoredSuffixes: ignoredSuffixes, ignoredPrefixes: ignoredPrefixes)

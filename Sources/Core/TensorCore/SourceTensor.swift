@@ -135,7 +135,8 @@ package struct SourceTensor: Sendable {
       for (place, row) in rows.enumerated() {
         let stored = Self.storedRow(row, headSize: interleavedHeadSize)
         unsafe decode(
-          output + place * columnCount, region.address(at: byteRange(of: stored..<stored + 1).lowerBound),
+          output + place * columnCount,
+          region.address(at: byteRange(of: stored..<stored + 1).lowerBound),
           columnCount / format.elementCount)
       }
     }

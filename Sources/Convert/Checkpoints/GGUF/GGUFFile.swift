@@ -13,6 +13,8 @@ package struct GGUFFile: Sendable {
   private enum Limit {
     static let keys = 65_536
     static let keyBytes = 65_535
+    /// Keys and strings outside arrays, together; they are kept in memory.
+    static let textBytes = 64 << 20
     static let tensors = 200_000
     static let nameBytes = 64
     static let dimensions = 4
@@ -35,10 +37,16 @@ package struct GGUFFile: Sendable {
     let keyCount = try reader.count("keys", atMost: Limit.keys, smallest: Limit.smallestKey)
 
     var values: [ExactString: GGUFValue] = [:]
+    var textBytes = 0
     for _ in 0..<keyCount {
       let key = try reader.string("key", atMost: Limit.keyBytes)
       let what = "'\(printable(key))'"
       let value = try reader.value(what)
+      textBytes += key.utf8.count
+      if case .string(let text) = value { textBytes += text.utf8.count }
+      guard textBytes <= Limit.textBytes else {
+        throw reader.error("has more than \(Limit.textBytes) bytes of text in its metadata")
+      }
       guard values.updateValue(value, forKey: ExactString(key)) == nil else {
         throw reader.error("\(what) is there twice")
       }
@@ -111,10 +119,12 @@ package struct GGUFFile: Sendable {
       case .unknown: throw reader.error("\(shown) is of type \(number), which is not known")
       }
       shape = Shape(dimensions)
-      guard dimensions[dimensions.count - 1].isMultiple(of: format.elementCount) else {
+      // A vector counts as a column, so only plain numbers make one.
+      let rowLength = rank == 1 ? 1 : dimensions[dimensions.count - 1]
+      guard rowLength.isMultiple(of: format.elementCount) else {
         throw reader.error(
-          "\(shown) has rows of \(dimensions[dimensions.count - 1]) elements; \(format.name) "
-            + "comes in blocks of \(format.elementCount)")
+          "\(shown) \(shape) has rows of \(rowLength); \(format.name) comes in blocks of "
+            + "\(format.elementCount)")
       }
       guard let byteCount = format.byteCount(of: shape) else {
         throw reader.error("\(shown) \(shape) has an impossible number of bytes")

@@ -125,21 +125,16 @@ struct GGUFLanguageModel {
   private func rope(headDimension: Int) throws(InputError) -> RoPEConfiguration {
     let theta = try metadata.positive(prefix + "rope.freq_base") ?? 10000
     let typeKey = prefix + "rope.scaling.type"
-    let type = try metadata.string(typeKey, atMost: 255) ?? "none"
-    let factor = try metadata.positive(prefix + "rope.scaling.factor")
-    let oldFactor = try metadata.positive(prefix + "rope.scale_linear")
-    var rope = RoPEConfiguration(theta: theta)
-    switch type {
-    case "none": if let oldFactor, oldFactor != 1 { rope.scaling = .linear(factor: oldFactor) }
-    case "linear":
-      guard let factor = factor ?? oldFactor else {
-        throw metadata.error(prefix + "rope.scaling.factor", "is missing")
-      }
-      rope.scaling = .linear(factor: factor)
-    default:
+    // A file without a type means linear scaling, by one if it has no factor either.
+    let type = try metadata.string(typeKey, atMost: 255) ?? "linear"
+    guard ["none", "linear"].contains(type) else {
       throw metadata.error(
         typeKey, "is '\(printable(type, limit: 60))', which is not supported (none, linear are)")
     }
+    var factor = try metadata.positive(prefix + "rope.scaling.factor")
+    if factor == nil { factor = try metadata.positive(prefix + "rope.scale_linear") }
+    var rope = RoPEConfiguration(theta: theta)
+    if type == "linear", let factor, factor != 1 { rope.scaling = .linear(factor: factor) }
     guard let divisors = shards.tensors["rope_freqs.weight"] else { return rope }
     guard rope.scaling == .none else {
       throw metadata.error("has both '\(typeKey)' and the tensor 'rope_freqs.weight'")

@@ -19,7 +19,8 @@ struct GGUFLocation: Equatable {
       let names = try folderEntries(at: path)
       let others = [".safetensors", ".safetensors.index.json"]
       let files = names.filter { $0.hasSuffix(".gguf") }
-      guard !files.isEmpty, !names.contains(where: { name in others.contains(where: name.hasSuffix) })
+      guard !files.isEmpty,
+        !names.contains(where: { name in others.contains(where: name.hasSuffix) })
       else { return nil }
       // Of a split model the first file stands for all.
       let models = files.filter { name in

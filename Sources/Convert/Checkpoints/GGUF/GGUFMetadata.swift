@@ -24,14 +24,17 @@ package enum GGUFValue: Equatable, Sendable {
 package struct GGUFArray: Equatable, Sendable {
   let kind: GGUFKind
   package let count: Int
-  /// Where its values begin, from the start of the file.
-  let offset: Int
+  /// Where its values lie in the file.
+  let range: Range<Int>
 }
 
 /// The metadata of a GGUF file, read key by key; errors name file, key and value.
 package struct GGUFMetadata: Sendable {
   private let region: ByteRegion
   private let values: [ExactString: GGUFValue]
+
+  /// An array is taken into memory as a whole; the largest vocabularies have a tenth of this.
+  private static let arrayBytes = 64 << 20
 
   package init(region: ByteRegion, values: [ExactString: GGUFValue]) {
     self.region = region
@@ -131,6 +134,9 @@ package struct GGUFMetadata: Sendable {
     guard array.count <= limit else {
       throw error(key, "has \(array.count) entries; at most \(limit) are supported")
     }
+    guard array.range.count <= Self.arrayBytes else {
+      throw error(key, "has \(array.range.count) bytes; at most \(Self.arrayBytes) are supported")
+    }
     return array
   }
 
@@ -138,7 +144,7 @@ package struct GGUFMetadata: Sendable {
     guard let array = try array(key, atMost: limit, "strings", { $0 == .string }) else {
       return nil
     }
-    var reader = GGUFReader(region, at: array.offset)
+    var reader = GGUFReader(region, at: array.range.lowerBound)
     var texts: [String] = []
     texts.reserveCapacity(array.count)
     for _ in 0..<array.count { texts.append(try reader.string("an entry of '\(key)'")) }
@@ -148,7 +154,7 @@ package struct GGUFMetadata: Sendable {
   package func integers(_ key: String, atMost limit: Int) throws(InputError) -> [Int]? {
     let kinds: [GGUFKind] = [.u8, .i8, .u16, .i16, .u32, .i32, .u64, .i64]
     guard let array = try array(key, atMost: limit, "integers", kinds.contains) else { return nil }
-    var reader = GGUFReader(region, at: array.offset)
+    var reader = GGUFReader(region, at: array.range.lowerBound)
     var numbers: [Int] = []
     numbers.reserveCapacity(array.count)
     for _ in 0..<array.count {
@@ -163,7 +169,7 @@ package struct GGUFMetadata: Sendable {
   package func floats(_ key: String, atMost limit: Int) throws(InputError) -> [Double]? {
     guard let array = try array(key, atMost: limit, "numbers", { $0 == .f32 || $0 == .f64 })
     else { return nil }
-    var reader = GGUFReader(region, at: array.offset)
+    var reader = GGUFReader(region, at: array.range.lowerBound)
     var numbers: [Double] = []
     numbers.reserveCapacity(array.count)
     for _ in 0..<array.count {

@@ -1,12 +1,15 @@
 import TensorCore
 
 /// A bounds-checked little-endian cursor over a mapped GGUF file.
+///
+/// Unlike `ByteReader` it copies nothing, as the end of the metadata is not known beforehand; what
+/// it passed once it checks again when it comes back.
 struct GGUFReader {
   private let region: ByteRegion
   private(set) var offset: Int
 
   enum Limit {
-    static let stringBytes = 64 << 20
+    static let stringBytes = 32 << 20
     static let arrayEntries = 1 << 24
     static let arrayStrings = 1 << 21
     static let nesting = 4
@@ -100,7 +103,7 @@ struct GGUFReader {
     guard kind == .array else { return try scalar(kind, what) }
     let start = offset
     let (element, count) = try skipArray(what, depth: 1)
-    return .array(GGUFArray(kind: element, count: count, offset: start + 12))
+    return .array(GGUFArray(kind: element, count: count, range: start + 12..<offset))
   }
 
   mutating func scalar(_ kind: GGUFKind, _ what: String) throws(InputError) -> GGUFValue {

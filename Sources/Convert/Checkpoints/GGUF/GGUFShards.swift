@@ -50,11 +50,13 @@ struct GGUFShards: Sendable {
       let file = try GGUFFile(mapping: shard)
       let count = try splitCount(file)
       guard count == name.count else {
-        throw file.metadata.error("split.count", "is \(count); the name says \(name.count)")
+        throw file.metadata.error(
+          "split.count",
+          "is \(count == 0 ? "missing" : String(count)); the file's name says \(name.count)")
       }
       let number = try file.metadata.required("split.no", in: 0...Self.maximumShards)
       guard number == index else {
-        throw file.metadata.error("split.no", "is \(number); the name says \(index)")
+        throw file.metadata.error("split.no", "is \(number); the file's name says \(index)")
       }
       try add(file)
       paths.append(shard)

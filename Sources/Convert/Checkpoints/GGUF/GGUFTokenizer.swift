@@ -32,7 +32,7 @@ package struct GGUFTokenizer {
     // NFC is the tokenizer's own step, which llama.cpp leaves out.
     Rule(names: ["qwen2"], splitter: .qwen2, flags: [.normalizesNFC]),
     Rule(names: ["smollm"], splitter: .digitsGPT2),
-    Rule(names: ["gpt-2", "default"], splitter: .gpt2),
+    Rule(names: ["gpt-2"], splitter: .gpt2),
   ]
 
   private func model() throws(InputError) -> TokenizerModel {
@@ -76,7 +76,7 @@ package struct GGUFTokenizer {
         bytes = [byte]
         flags.insert(.byteFallback)
       }
-      pieces.append(try piece(id, bytes, kinds[id], score: Float(scores[id])))
+      pieces.append(piece(bytes, kinds[id], score: Float(scores[id])))
     }
     return try finish(
       TokenizerModel(kind: .sentencePieceScores, flags: flags, pieces: pieces))
@@ -104,19 +104,14 @@ package struct GGUFTokenizer {
     pieces.reserveCapacity(texts.count)
     ids.reserveCapacity(texts.count)
     for (id, text) in texts.enumerated() {
-      if kinds[id] == .normal {
-        guard let bytes = ByteAlphabet.decode(text) else {
-          throw error(
-            "piece \(id) '\(printable(text))' is not written in the alphabet of byte-level "
-              + "vocabularies")
-        }
-        pieces.append(try piece(id, bytes, .normal))
-        ids[ExactString(text)] = id
-      } else {
-        pieces.append(try piece(id, Array(text.utf8), kinds[id]))
-        // A merge may also make a special token; equal texts were refused above or are unused.
-        if kinds[id] != .unused { ids[ExactString(text)] = id }
+      guard let bytes = kinds[id] == .normal ? ByteAlphabet.decode(text) : Array(text.utf8) else {
+        throw error(
+          "piece \(id) '\(printable(text))' is not written in the alphabet of byte-level "
+            + "vocabularies")
       }
+      pieces.append(piece(bytes, kinds[id]))
+      // A merge may also make a special token.
+      if pieces[id].kind != .unused { ids[ExactString(text)] = id }
     }
     return try finish(
       TokenizerModel(
@@ -128,11 +123,11 @@ package struct GGUFTokenizer {
     InputError(metadata.file, "tokenizer: \(problem)")
   }
 
+  /// A piece; one without any text, which fills a gap of some vocabularies, is unused.
   private func piece(
-    _ id: Int, _ bytes: [UInt8], _ kind: TokenizerModel.PieceKind, score: Float = 0
-  ) throws(InputError) -> TokenizerModel.Piece {
-    guard !bytes.isEmpty || kind == .unused else { throw error("piece \(id) is empty") }
-    return TokenizerModel.Piece(bytes: bytes, kind: kind, score: score)
+    _ bytes: [UInt8], _ kind: TokenizerModel.PieceKind, score: Float = 0
+  ) -> TokenizerModel.Piece {
+    TokenizerModel.Piece(bytes: bytes, kind: bytes.isEmpty ? .unused : kind, score: score)
   }
 
   private func texts() throws(InputError) -> [String] {

@@ -70,14 +70,17 @@ struct GGUFVisionModel {
     }
     let imageSize = try metadata.required(key("image_size"), in: 1...Limit.side)
     let patchSize = try metadata.required(key("patch_size"), in: 1...imageSize)
-    // Layers behind the last one that gives features are often left out of the file.
+    // Files of llama.cpp's converter end with the layer that gives the features.
     let named = try metadata.required(key("block_count"), in: 1...Limit.layers)
     let stored = (0..<named).prefix {
       tensors.byKey[TensorKey(.visionAttentionNorm, layer: $0)] != nil
     }.count
     let featureKey = key("feature_layer")
     guard stored > 0 else { throw metadata.error("has no tensors of a vision layer (v.blk.0.)") }
-    let features = try metadata.integers(featureKey, atMost: Limit.featureLayers) ?? [stored]
+    let features =
+      try metadata.integers(featureKey, atMost: Limit.featureLayers) ?? [
+        hasWholeTower ? max(stored - 1, 0) : stored
+      ]
     guard !features.isEmpty, features.allSatisfy((0...named).contains) else {
       throw metadata.error(
         featureKey, "is \(features); layers in 0...\(named) are expected")
@@ -99,6 +102,10 @@ struct GGUFVisionModel {
     }
     return vision
   }
+
+  /// Whether the tower has the norm behind its last layer; LLaVA-1.5 then takes its features from
+  /// the last layer but one.
+  private var hasWholeTower: Bool { shards.tensors["v.post_ln.weight"] != nil }
 
   private func activation() throws(InputError) -> Activation {
     if try metadata.bool("clip.use_gelu") ?? false { return .gelu }
