@@ -44,7 +44,7 @@ struct VTWConvert: ParsableCommand {
       valueName: "file"))
   var mmproj: String?
 
-  @Option(help: "How matrices are stored: q8, bf16, f16 or f32.")
+  @Option(help: "How matrices are stored: q4, q8, bf16, f16 or f32.")
   var encoding = "q8"
 
   @Option(help: "Chat template by name, if the checkpoint's own is not recognised.")
@@ -99,7 +99,7 @@ struct VTWConvert: ParsableCommand {
 
   mutating func validate() throws {
     guard Encoding(name: encoding) != nil else {
-      throw ValidationError("--encoding must be q8, bf16, f16 or f32.")
+      throw ValidationError("--encoding must be q4, q8, bf16, f16 or f32.")
     }
     guard ["default", "paper"].contains(preset) else {
       throw ValidationError("--preset must be default or paper.")
