@@ -17,18 +17,21 @@ struct PackingComparison {
   /// Every task, then all together.
   private let rows: [(name: String, samples: Int, sum: DivergenceSum)]
 
+  /// - Parameter cache: how `model` holds keys and values; the reference does as its file says.
   init(
     _ model: VTWMFile, reference: VTWMFile, answerTokens: Int, engine: EngineOptions,
-    samples: [Sample], progress: (Double) -> Void
+    cache: CacheOptions, samples: [Sample], progress: (Double) -> Void
   ) throws(InputError) {
     var options = CalibrationOptions()
     options.answerTokens = answerTokens
-    let sides = try [reference, model].map { (file) throws(InputError) in
+    let sides = try [(reference, CacheOptions()), (model, cache)].map {
+      (file, cache) throws(InputError) in
       let runtime = try Runtime(
-        file, profile: file.schedule.profiles[file.schedule.defaultProfile], engine: engine)
+        file, profile: file.schedule.profiles[file.schedule.defaultProfile], engine: engine,
+        cache: cache)
       return Calibrator(
         model: runtime.model, tokenizer: runtime.tokenizer, encoder: runtime.encoder,
-        imageSteps: file.imageSteps, precision: file.keyValuePrecision.kernel, options: options)
+        imageSteps: file.imageSteps, precision: runtime.precision, options: options)
     }
     let outcome = sides[0].compare(with: sides[1], on: samples, progress: progress)
     refused = outcome.refused

@@ -107,7 +107,7 @@ struct VTWEval: ParsableCommand {
     }
     let progress = ProgressLine("comparing", isQuiet: quiet)
     let comparison = try PackingComparison(
-      model, reference: reference, answerTokens: maxTokens, engine: engine,
+      model, reference: reference, answerTokens: maxTokens, engine: engine, cache: cache,
       samples: samples.samples
     ) { progress.update($0) }
     progress.finish()
