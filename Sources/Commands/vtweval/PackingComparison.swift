@@ -24,7 +24,9 @@ struct PackingComparison {
   ) throws(InputError) {
     var options = CalibrationOptions()
     options.answerTokens = answerTokens
-    let sides = try [(reference, CacheOptions()), (model, cache)].map {
+    var asStored = cache
+    asStored.kv = .auto
+    let sides = try [(reference, asStored), (model, cache)].map {
       (file, cache) throws(InputError) in
       let runtime = try Runtime(
         file, profile: file.schedule.profiles[file.schedule.defaultProfile], engine: engine,
