@@ -14,7 +14,7 @@
 #define UNROLL _Pragma("clang loop unroll(full)")
 
 /* 12 rows of two sums and two registers of weights leave some to spare; q8 needs four per row. */
-enum { TILE = 12, Q_TILE = 6 };
+enum { TILE = 12, Q_TILE = 7 };
 
 /* Few rows are bound by memory: ask for the weights well before their use. */
 enum { AHEAD = 4096, STREAM_ROWS = 2 };
@@ -245,14 +245,14 @@ TARGET_BF16 static void panel_bf16_dot(const void *w, const void *a, size_t rows
 #undef BODY
 
 /* [steps][rows][2] bf16. */
-TARGET_BF16 static void pack_bf16(const float *x, size_t rows, size_t columns, void *packed) {
+TARGET_BF16 static void pack_bf16(const float *x, size_t stride, size_t rows, size_t columns, void *packed) {
   char *out = packed;
   for (size_t first = 0; first < columns; first += 32) {
     size_t count = columns - first < 32 ? columns - first : 32, pairs = (count + 1) / 2;
     for (size_t m = 0; m < rows; m++) {
       float block[32] = {0};
       uint32_t rounded[16];
-      memcpy(block, x + m * columns + first, count * sizeof(float));
+      memcpy(block, x + m * stride + first, count * sizeof(float));
       _mm512_storeu_si512(rounded, (__m512i)_mm512_cvtne2ps_pbh(_mm512_loadu_ps(block + 16),
                                                                 _mm512_loadu_ps(block)));
       for (size_t p = 0; p < pairs; p++)
@@ -328,6 +328,13 @@ INLINE void prepare_groups(const char *w, int form, int group, size_t steps, cha
   }
 }
 
+/* sum + w . the four bytes in every lane.  A compiler would load them into a register for both
+ * halves of a panel; read from memory twice, that register holds a sum, and the loads are free. */
+INLINE __m512i dot_four(__m512i sum, __m512i w, const char *four) {
+  __asm__("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(w), "m"(*(const char(*)[4])four));
+  return sum;
+}
+
 INLINE void panel_groups(const char *w, int form, int group, const char *a, int rows, size_t steps,
                          float *c, size_t ldc, int add) {
   size_t bytes = form == Q4_STEP ? 576 : form == Q8_STEP ? 1088 : PREPARED;
@@ -360,11 +367,9 @@ INLINE void panel_groups(const char *w, int form, int group, const char *a, int 
           if (form == Q8_STEP) _mm_prefetch(w + AHEAD + 64 * k + 512, _MM_HINT_T0);
         }
         UNROLL for (int m = 0; m < rows; m++) {
-          int four;
-          memcpy(&four, a + 4 * (k * rows + m), 4);
-          __m512i x = _mm512_set1_epi32(four);
-          i0[m] = _mm512_dpbusd_epi32(i0[m], w0, x);
-          i1[m] = _mm512_dpbusd_epi32(i1[m], w1, x);
+          const char *four = a + 4 * (k * rows + m);
+          i0[m] = dot_four(i0[m], w0, four);
+          i1[m] = dot_four(i1[m], w1, four);
         }
       }
       __m512 d[2];
@@ -388,7 +393,7 @@ INLINE void panel_groups(const char *w, int form, int group, const char *a, int 
 }
 
 /* The activations of up to 8 rows as pack_groups of rows.inc lays them out. */
-INLINE void pack_groups(const float *x, size_t rows, size_t columns, int group, char *out) {
+INLINE void pack_groups(const float *x, size_t stride, size_t rows, size_t columns, int group, char *out) {
   const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
   /* Of the dwords [rows][8], the one that comes i-th in [8][rows]. */
   int32_t order[4 * 16] = {0};
@@ -407,7 +412,7 @@ INLINE void pack_groups(const float *x, size_t rows, size_t columns, int group, 
         __mmask16 mask = count >= at + 16 ? 0xffff
                          : count > at     ? (__mmask16)((1u << (count - at)) - 1)
                                           : 0;
-        v[i] = _mm512_maskz_loadu_ps(mask, x + m * columns + from + at);
+        v[i] = _mm512_maskz_loadu_ps(mask, x + m * stride + from + at);
         /* As integers, magnitudes order like the values, infinity and NaN above all. */
         top = _mm512_max_epu32(top, _mm512_and_si512(_mm512_castps_si512(v[i]), magnitude));
       }
@@ -452,12 +457,12 @@ INLINE void pack_groups(const float *x, size_t rows, size_t columns, int group, 
   }
 }
 
-TARGET static void pack_q8(const float *x, size_t rows, size_t columns, void *packed) {
-  pack_groups(x, rows, columns, Q8_GROUP, packed);
+TARGET static void pack_q8(const float *x, size_t stride, size_t rows, size_t columns, void *packed) {
+  pack_groups(x, stride, rows, columns, Q8_GROUP, packed);
 }
 
-TARGET static void pack_q4(const float *x, size_t rows, size_t columns, void *packed) {
-  pack_groups(x, rows, columns, Q4_GROUP, packed);
+TARGET static void pack_q4(const float *x, size_t stride, size_t rows, size_t columns, void *packed) {
+  pack_groups(x, stride, rows, columns, Q4_GROUP, packed);
 }
 
 #define PANEL(name, form, group)                                                           \
@@ -471,6 +476,7 @@ TARGET static void pack_q4(const float *x, size_t rows, size_t columns, void *pa
   switch (rows) {                                                                          \
     BODY_Q(1, form, group) BODY_Q(2, form, group) BODY_Q(3, form, group)                   \
     BODY_Q(4, form, group) BODY_Q(5, form, group) BODY_Q(6, form, group)                   \
+    BODY_Q(7, form, group)                                                                 \
   }
 PANEL(panel_q8, Q8_STEP, Q8_GROUP)
 PANEL(panel_q4, Q4_STEP, Q4_GROUP)

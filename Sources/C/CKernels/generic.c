@@ -111,12 +111,12 @@ static void panel_q4(const void *w, const void *a, size_t rows, size_t steps, fl
   panel_groups(w, 1, a, rows, steps, c, ldc, add);
 }
 
-static void pack_q8(const float *x, size_t rows, size_t columns, void *packed) {
-  generic_pack_groups(x, rows, columns, Q8_GROUP, 128, 0, packed);
+static void pack_q8(const float *x, size_t stride, size_t rows, size_t columns, void *packed) {
+  generic_pack_groups(x, stride, rows, columns, Q8_GROUP, 128, 0, packed);
 }
 
-static void pack_q4(const float *x, size_t rows, size_t columns, void *packed) {
-  generic_pack_groups(x, rows, columns, Q4_GROUP, 8, 0, packed);
+static void pack_q4(const float *x, size_t stride, size_t rows, size_t columns, void *packed) {
+  generic_pack_groups(x, stride, rows, columns, Q4_GROUP, 8, 0, packed);
 }
 
 static void dot_quad(const float *const w[4], size_t columns, const float *x, size_t rows,

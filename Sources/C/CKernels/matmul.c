@@ -22,12 +22,9 @@ static size_t block_for(const vtw_product *p, size_t total) {
   return steps == 0 ? 1 : steps;
 }
 
-/* Panels whose results stay in L2 while the blocks of columns follow each other: each block of
- * activations is then read that many times from there. */
-static size_t panels_at_once(size_t rows) {
-  size_t panels = (size_t)(768 << 10) / (rows * VTW_PANEL * sizeof(float));
-  return panels == 0 ? 1 : panels;
-}
+/* Sums that a call keeps side by side until all columns are in them: in y, where rows lie far apart
+ * and often at a power of two, they would push each other out of the caches. */
+enum { SUMS = 64 << 10, CHUNK_ROWS = 1024 };
 
 /* Rows are spread evenly over the tiles: 13 rows become 7 and 6, not 12 and 1. */
 static size_t tile_count(const vtw_product *p, size_t rows) {
@@ -57,56 +54,93 @@ void vtw_pack_tile(const vtw_kernels *k, vtw_encoding encoding, const float *x, 
                    size_t columns, size_t tile, void *packed) {
   const vtw_product *p = product_for(k, encoding);
   size_t first = tile_start(p, rows, tile), last = tile_start(p, rows, tile + 1);
-  char *out = (char *)packed + first * steps_for(p, columns) * p->step_bytes;
-  p->pack(x + first * columns, last - first, columns, out);
+  size_t total = steps_for(p, columns), block = block_for(p, total);
+  for (size_t step = 0; step < total; step += block) {
+    size_t steps = total - step < block ? total - step : block;
+    size_t from = step * p->step_columns, end = (step + steps) * p->step_columns;
+    p->pack(x + first * columns + from, columns, last - first,
+            (end < columns ? end : columns) - from,
+            (char *)packed + (step * rows + first * steps) * p->step_bytes);
+  }
 }
 
-/* A panel of weights over one block of columns. */
-typedef struct {
-  const vtw_product *product;
-  const vtw_matrix *matrix;
-  size_t panel, step, steps;
-  vtw_panel_function *multiply;
-  const char *weights; /* from `step` on, as `multiply` wants them */
-} weight_block;
-
-/* Adds a block's part to the columns of its panel; `tile` and `y` are those of the first row. */
-static void multiply_block(const weight_block *b, const char *tile, size_t rows, float *y,
-                           int add) {
-  const vtw_matrix *w = b->matrix;
-  size_t column = b->panel * VTW_PANEL;
-  const char *a = tile + b->step * b->product->step_bytes * rows;
+/* y (+)= the sums of a panel, [rows][32], + bias. */
+static void store_panel(const vtw_matrix *w, size_t panel, const float *sums, size_t rows, float *y,
+                        int add) {
+  size_t column = panel * VTW_PANEL;
   size_t width = w->rows - column < VTW_PANEL ? w->rows - column : VTW_PANEL;
-  const float *bias = b->step == 0 && w->bias ? w->bias + column : NULL;
-  float *c = y + column;
-  add = add || b->step > 0;
-  if (width == VTW_PANEL) {
-    b->multiply(b->weights, a, rows, b->steps, c, w->rows, add);
-    if (bias)
-      for (size_t m = 0; m < rows; m++)
-        for (size_t j = 0; j < VTW_PANEL; j++) c[m * w->rows + j] += bias[j];
-    return;
-  }
-  float part[VTW_TILE_MAX * VTW_PANEL];
-  b->multiply(b->weights, a, rows, b->steps, part, VTW_PANEL, 0);
-  for (size_t m = 0; m < rows; m++)
+  const float *bias = w->bias ? w->bias + column : NULL;
+  for (size_t m = 0; m < rows; m++, sums += VTW_PANEL) {
+    float *to = y + m * w->rows + column;
     for (size_t j = 0; j < width; j++) {
-      float *to = c + m * w->rows + j;
-      *to = (add ? *to : 0) + part[m * VTW_PANEL + j];
-      if (bias) *to += bias[j];
+      float sum = add ? to[j] + sums[j] : sums[j];
+      to[j] = bias ? sum + bias[j] : sum;
     }
+  }
 }
 
 /* One tile: the weights are streamed once, each panel from end to end. */
 static void multiply_tile(const vtw_product *p, const vtw_matrix *w, size_t first, size_t last,
                           const char *tile, size_t rows, float *y, int add) {
   size_t total = steps_for(p, w->columns), block = block_for(p, total);
-  for (size_t panel = first; panel < last; panel++)
-    for (size_t step = 0; step == 0 || step < total; step += block) {
-      weight_block b = {p, w, panel, step, total - step < block ? total - step : block, p->panel,
-                        (const char *)w->weights + (panel * total + step) * p->weight_bytes};
-      multiply_block(&b, tile, rows, y, add);
+  for (size_t panel = first; panel < last; panel++) {
+    float sums[VTW_TILE_MAX * VTW_PANEL] = {0};
+    for (size_t step = 0; step < total; step += block)
+      p->panel((const char *)w->weights + (panel * total + step) * p->weight_bytes,
+               tile + step * rows * p->step_bytes, rows,
+               total - step < block ? total - step : block, sums, VTW_PANEL, step > 0);
+    store_panel(w, panel, sums, rows, y, add);
+  }
+}
+
+/* Asks for memory that is needed a little later. */
+static void prefetch(const char *from, size_t bytes) {
+  for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch(from + i, 0, 2);
+}
+
+/* Tiles [first_tile, last_tile), of at most CHUNK_ROWS rows: block by block of columns, so that
+ * activations come from L2; within a block panel by panel, whose weights stay in L1. */
+static void multiply_tiles(const vtw_product *p, const vtw_matrix *w, size_t first, size_t last,
+                           const char *packed, size_t rows, size_t first_tile, size_t last_tile,
+                           float *y, int add) {
+  _Alignas(64) float sums[SUMS];
+  _Alignas(64) char prepared[VTW_PREPARED_MAX];
+  size_t total = steps_for(p, w->columns), block = block_for(p, total);
+  size_t first_row = tile_start(p, rows, first_tile);
+  size_t count = tile_start(p, rows, last_tile) - first_row;
+  size_t at_once = SUMS / (count * VTW_PANEL);
+  /* What each tile prefetches of the next block of weights. */
+  size_t share = block * p->weight_bytes / (last_tile - first_tile) + 1;
+  for (size_t from = first; from < last; from += at_once) {
+    size_t end = last - from < at_once ? last : from + at_once;
+    for (size_t step = 0; step < total; step += block) {
+      size_t steps = total - step < block ? total - step : block;
+      const char *activations = packed + step * rows * p->step_bytes;
+      for (size_t panel = from; panel < end; panel++) {
+        size_t here = panel * total + step;
+        size_t next = panel + 1 < end ? here + total : from * total + step + steps;
+        const char *weights = (const char *)w->weights + here * p->weight_bytes;
+        const char *coming = (const char *)w->weights + next * p->weight_bytes;
+        vtw_panel_function *multiply = p->panel;
+        if (p->prepare) {
+          p->prepare(weights, steps, prepared);
+          weights = prepared;
+          multiply = p->prepared_panel;
+        }
+        for (size_t t = first_tile; t < last_tile; t++) {
+          size_t row = tile_start(p, rows, t);
+          prefetch(coming + (t - first_tile) * share, share);
+          multiply(weights, activations + row * steps * p->step_bytes,
+                   tile_start(p, rows, t + 1) - row, steps,
+                   sums + ((panel - from) * count + row - first_row) * VTW_PANEL, VTW_PANEL,
+                   step > 0);
+        }
+      }
     }
+    for (size_t panel = from; panel < end; panel++)
+      store_panel(w, panel, sums + (panel - from) * count * VTW_PANEL, count,
+                  y + first_row * w->rows, add);
+  }
 }
 
 void vtw_multiply_panels(const vtw_kernels *k, const vtw_matrix *w, size_t first, size_t last,
@@ -117,26 +151,10 @@ void vtw_multiply_panels(const vtw_kernels *k, const vtw_matrix *w, size_t first
     multiply_tile(p, w, first, last, packed, rows, y, add);
     return;
   }
-  _Alignas(64) char prepared[VTW_PREPARED_MAX];
-  size_t total = steps_for(p, w->columns), block = block_for(p, total);
-  size_t row_bytes = total * p->step_bytes;
-  for (size_t from = first; from < last; from += panels_at_once(rows)) {
-    size_t end = last - from < panels_at_once(rows) ? last : from + panels_at_once(rows);
-    for (size_t step = 0; step == 0 || step < total; step += block)
-      for (size_t panel = from; panel < end; panel++) {
-        weight_block b = {p, w, panel, step, total - step < block ? total - step : block, p->panel,
-                          (const char *)w->weights + (panel * total + step) * p->weight_bytes};
-        if (p->prepare) {
-          p->prepare(b.weights, b.steps, prepared);
-          b.weights = prepared;
-          b.multiply = p->prepared_panel;
-        }
-        for (size_t t = 0; t < tiles; t++) {
-          size_t row = tile_start(p, rows, t), count = tile_start(p, rows, t + 1) - row;
-          multiply_block(&b, (const char *)packed + row * row_bytes, count, y + row * w->rows, add);
-        }
-      }
-  }
+  size_t at_once = CHUNK_ROWS / p->tile_rows;
+  for (size_t t = 0; t < tiles; t += at_once)
+    multiply_tiles(p, w, first, last, packed, rows, t, tiles - t < at_once ? tiles : t + at_once, y,
+                   add);
 }
 
 void vtw_multiply_f32(const vtw_kernels *k, const vtw_matrix *w, size_t first, size_t last,
