@@ -64,6 +64,10 @@ void vtw_pack_tile(const vtw_kernels *k, vtw_encoding encoding, const float *x, 
   }
 }
 
+static void add_row(const float *restrict x, size_t width, float *restrict y) {
+  for (size_t j = 0; j < width; j++) y[j] += x[j];
+}
+
 /* y (+)= the sums of a panel, [rows][32], + bias. */
 static void store_panel(const vtw_matrix *w, size_t panel, const float *sums, size_t rows, float *y,
                         int add) {
@@ -72,10 +76,9 @@ static void store_panel(const vtw_matrix *w, size_t panel, const float *sums, si
   const float *bias = w->bias ? w->bias + column : NULL;
   for (size_t m = 0; m < rows; m++, sums += VTW_PANEL) {
     float *to = y + m * w->rows + column;
-    for (size_t j = 0; j < width; j++) {
-      float sum = add ? to[j] + sums[j] : sums[j];
-      to[j] = bias ? sum + bias[j] : sum;
-    }
+    if (add) add_row(sums, width, to);
+    else memcpy(to, sums, width * sizeof(float));
+    if (bias) add_row(bias, width, to);
   }
 }
 
