@@ -58,7 +58,7 @@ extension EngineOptions {
       }
       chosen = known
     }
-    return Compute(threads: threads, instructionSet: chosen)
+    return Compute(threads: threads, isPinned: pin, instructionSet: chosen)
   }
 }
 

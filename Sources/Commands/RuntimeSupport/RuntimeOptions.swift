@@ -8,6 +8,9 @@ package struct EngineOptions: ParsableArguments {
   @Option(help: "Threads to use (default: the physical cores this process may run on).")
   package var threads: Int?
 
+  @Flag(help: "Keep each thread on a core of its own.")
+  package var pin = false
+
   @Option(
     name: .customLong("isa"),
     help: "Force an instruction set: generic, avx2, avx512, avx512bf16 (default: the best).")
@@ -16,8 +19,8 @@ package struct EngineOptions: ParsableArguments {
   package init() {}
 
   package mutating func validate() throws {
-    if let threads, !(1...256).contains(threads) {
-      throw ValidationError("--threads must be in 1...256.")
+    if let threads, !(1...64).contains(threads) {
+      throw ValidationError("--threads must be in 1...64.")
     }
   }
 }
