@@ -39,7 +39,11 @@ package struct Model: Sendable {
   }
 
   /// The decoder rows of `images`, one after another: `[images * rowsPerImage, hiddenSize]`.
-  package func encode(_ images: [PixelTensor], trace: Trace? = nil) throws(InputError) -> Rows {
+  ///
+  /// - Parameter observe: is shown the inputs of the products of tower and projector.
+  package func encode(
+    _ images: [PixelTensor], trace: Trace? = nil, observe: InputObserver? = nil
+  ) throws(InputError) -> Rows {
     guard let vision, let configuration = configuration.vision else {
       throw InputError("", "this model takes no images")
     }
@@ -47,9 +51,9 @@ package struct Model: Sendable {
     let features = Rows(count: images.count * perImage, width: configuration.featureWidth)
     for (index, image) in images.enumerated() {
       features[index * perImage..<(index + 1) * perImage]
-        .copyRows(from: try vision.tower.features(of: image))
+        .copyRows(from: try vision.tower.features(of: image, observe: observe))
     }
-    let projected = vision.projector.project(features)
+    let projected = vision.projector.project(features, observe: observe)
     trace?.record(pixels: images)
     trace?.record("vision_features", features)
     trace?.record("projected", projected)
