@@ -1,6 +1,6 @@
 package import ArgumentParser
 package import Architecture
-import Kernels
+package import Kernels
 package import TensorCore
 
 /// Options that every program with an engine takes.
@@ -29,13 +29,13 @@ package struct EngineOptions: ParsableArguments {
 package struct CacheOptions: ParsableArguments {
   package enum Precision: String, ExpressibleByArgument, CaseIterable, Sendable {
     case auto, f32, f16, q8
-
-    /// Nil for what the file says.
-    var kernel: KeyValueRows.Precision? { KeyValueRows.Precision(rawValue: rawValue) }
   }
 
   @Option(help: "How keys and values are held; auto is as the file says.")
   package var kv = Precision.auto
+
+  /// Nil for what the file says.
+  package var precision: KeyValueRows.Precision? { KeyValueRows.Precision(rawValue: kv.rawValue) }
 
   package init() {}
 }

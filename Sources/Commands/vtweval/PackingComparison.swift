@@ -2,6 +2,7 @@ import Architecture
 import Calibration
 import CommandSupport
 import Inference
+import Kernels
 import RuntimeSupport
 import SampleSets
 import Statistics
@@ -17,18 +18,22 @@ struct PackingComparison {
   /// Every task, then all together.
   private let rows: [(name: String, samples: Int, sum: DivergenceSum)]
 
+  /// - Parameter precision: how the model holds keys and values; nil for what its file says, as the
+  ///   reference always does.
   init(
     _ model: VTWMFile, reference: VTWMFile, answerTokens: Int, engine: EngineOptions,
-    samples: [Sample], progress: (Double) -> Void
+    precision: KeyValueRows.Precision?, samples: [Sample], progress: (Double) -> Void
   ) throws(InputError) {
     var options = CalibrationOptions()
     options.answerTokens = answerTokens
-    let sides = try [reference, model].map { (file) throws(InputError) in
+    let sides = try [(reference, nil), (model, precision)].map {
+      (file, precision) throws(InputError) in
       let runtime = try Runtime(
-        file, profile: file.schedule.profiles[file.schedule.defaultProfile], engine: engine)
+        file, profile: file.schedule.profiles[file.schedule.defaultProfile], engine: engine,
+        precision: precision)
       return Calibrator(
         model: runtime.model, tokenizer: runtime.tokenizer, encoder: runtime.encoder,
-        imageSteps: file.imageSteps, precision: file.keyValuePrecision.kernel, options: options)
+        imageSteps: file.imageSteps, precision: runtime.precision, options: options)
     }
     let outcome = sides[0].compare(with: sides[1], on: samples, progress: progress)
     refused = outcome.refused
