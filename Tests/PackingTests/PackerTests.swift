@@ -24,7 +24,7 @@ import VTWMFile
       contents: VTWMContents(
         configuration: checkpoint.configuration, imageSteps: checkpoint.imageSteps,
         tokenizer: checkpoint.tokenizer, template: checkpoint.template),
-      encodings: plan.encodings, sourceTypes: checkpoint.tensors.mapValues { $0.type.rawValue },
+      encodings: plan.encodings, sourceTypes: checkpoint.tensors.mapValues { $0.format.name },
       overwrite: false, inputs: checkpoint.inputs.map(\.path))
   }
 

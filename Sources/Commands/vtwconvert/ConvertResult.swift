@@ -16,6 +16,9 @@ enum ConvertText {
       + "vocabulary \(text.vocabularySize)"
     if let vision = checkpoint.configuration.vision {
       line += ", \(vision.rowsPerImage) visual rows per image"
+      if let file = checkpoint.projectorFile { line += " (\(printable(file)))" }
+    } else {
+      line += ", no vision"
     }
     return line + ", \(byteText(bytes))\n"
   }
@@ -51,7 +54,8 @@ struct ConvertResult {
     let ratio = ratios(profile)
     text +=
       k == schedule.layerCount
-      ? "K = \(k): visual rows stay in all layers\n"
+      ? configuration.vision == nil
+        ? "" : "K = \(k): visual rows stay in all layers\n"
       : "K = \(k) of \(schedule.layerCount): decoder prefill needs "
         + "\(fixed(100 * ratio.operations, 0)) % of the FLOPs, the KV cache "
         + "\(fixed(100 * ratio.keyValue, 0)) % of the rows\n"

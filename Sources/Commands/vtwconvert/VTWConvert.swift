@@ -22,10 +22,10 @@ struct VTWConvert: ParsableCommand {
     commandName: "vtwconvert",
     abstract: "Pack a LLaVA checkpoint into one .vtwm file with its withdrawal layer.",
     discussion: """
-      The input is a Hugging Face folder, a .safetensors file with its siblings, or a \
-      model.safetensors.index.json. With --calib the decoder layer K after which visual rows can \
-      leave is measured on a set of images and questions; without it they never leave, unless \
-      --k says so.
+      The input is a Hugging Face folder, a .safetensors file with its siblings, a \
+      model.safetensors.index.json, or a .gguf file with its mmproj beside it. With --calib the \
+      decoder layer K after which visual rows can leave is measured on a set of images and \
+      questions; without it they never leave, unless --k says so.
       """,
     version: Program.version)
 
@@ -37,6 +37,12 @@ struct VTWConvert: ParsableCommand {
 
   @Option(help: "Folder of the vision tower, for original LLaVA checkpoints without one.")
   var visionTower: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Vision tower and projector of a GGUF model, or none (default: mmproj beside it).",
+      valueName: "file"))
+  var mmproj: String?
 
   @Option(
     help: """
@@ -139,9 +145,12 @@ struct VTWConvert: ParsableCommand {
     let clock = ContinuousClock()
     let start = clock.now
     let checkpoint = try Checkpoint(
-      at: input, visionTower: visionTower, templateName: template, isStrict: strict,
-      readTokenizer: TokenizerFiles.read)
+      at: input, visionTower: visionTower, projector: mmproj, templateName: template,
+      isStrict: strict)
     let layerCount = checkpoint.configuration.text.layerCount
+    if k != nil, checkpoint.configuration.vision == nil {
+      throw InputError(input, "is a text-only model; --k needs one that sees images")
+    }
     if let k, !(0...layerCount).contains(k) {
       throw InputError(input, "--k \(k) is outside 0...\(layerCount)")
     }
@@ -200,7 +209,11 @@ struct VTWConvert: ParsableCommand {
   /// What the file says besides weights, with test vectors for its tokenizer.
   private func contents(_ checkpoint: Checkpoint) throws(InputError) -> VTWMContents {
     var tokenizer = checkpoint.tokenizer
-    tokenizer.tests = try TokenizerVectors.make(tokenizer)
+    do {
+      tokenizer.tests = try TokenizerVectors.make(tokenizer)
+    } catch {
+      throw InputError(input, error.problem)
+    }
     return VTWMContents(
       configuration: checkpoint.configuration, imageSteps: checkpoint.imageSteps,
       tokenizer: tokenizer, template: checkpoint.template)
@@ -210,7 +223,7 @@ struct VTWConvert: ParsableCommand {
   func writer(_ checkpoint: Checkpoint, _ plan: PackPlan) throws(InputError) -> VTWMWriter {
     let writer = try VTWMWriter(
       path: output, contents: try contents(checkpoint), encodings: plan.encodings,
-      sourceTypes: checkpoint.tensors.mapValues { $0.type.rawValue }, overwrite: force,
+      sourceTypes: checkpoint.tensors.mapValues { $0.format.name }, overwrite: force,
       inputs: checkpoint.inputs.map(\.path))
     InterruptCleanup.removeOnSignal(writer.pendingPath)
     return writer
