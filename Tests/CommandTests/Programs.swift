@@ -46,7 +46,7 @@ enum Programs {
     let scratch = try TemporaryFolder()
     let inputPath = try inputPath ?? scratch.write(input, to: "in")
     let path = path(name)
-    var actions = posix_spawn_file_actions_t()
+    var actions = unsafe posix_spawn_file_actions_t()
     unsafe posix_spawn_file_actions_init(&actions)
     defer { unsafe posix_spawn_file_actions_destroy(&actions) }
     unsafe posix_spawn_file_actions_addopen(&actions, 0, inputPath, O_RDONLY, 0)
@@ -79,7 +79,7 @@ enum Programs {
 }
 
 /// Calls `body` with a null-terminated array of C strings.
-private func withCStrings<R>(
+func withCStrings<R>(
   _ strings: [String], _ body: (UnsafePointer<UnsafeMutablePointer<CChar>?>) -> R
 ) -> R {
   var pointers = unsafe strings.map { unsafe strdup($0) } + [nil]

@@ -1,3 +1,4 @@
+import Glibc
 import TensorCore
 import TestSupport
 import Testing
@@ -295,6 +296,37 @@ import Testing
         }
       }
     }
+  }
+
+  /// A program that waits for its user leaves the processors to others.
+  @Test func threadsSleepBetweenRounds() throws {
+    let program = try RunningProgram(
+      "vtwbench", [file, "--paced", "--threads", "5", "--decode", "1"])
+    for _ in 0..<2 {
+      program.write("go")
+      #expect(program.readLine()?.contains("first_token") == true)
+      var states: [String] = []
+      for _ in 0..<10_000 {
+        states = try program.threads("State")
+        if states.allSatisfy({ $0.hasPrefix("S") }) { break }
+        usleep(1000)
+      }
+      #expect(states.count == 5 && states.allSatisfy { $0.hasPrefix("S") }, "\(states)")
+    }
+  }
+
+  @Test func pinnedThreadsKeepToACoreEach() throws {
+    func allowed(_ options: [String]) throws -> [String] {
+      let program = try RunningProgram(
+        "vtwbench", [file, "--paced", "--decode", "1"] + options)
+      program.write("go")
+      #expect(program.readLine() != nil)
+      return try program.threads("Cpus_allowed_list")
+    }
+    // As many threads as cores.
+    let free = try allowed([]), pinned = try allowed(["--pin"])
+    #expect(Set(free).count == 1 && free.count == pinned.count)
+    #expect(pinned.allSatisfy { Int($0) != nil } && Set(pinned).count == pinned.count, "\(pinned)")
   }
 
   /// The demo's promise: at the chosen layer held-out answers are the full model's, task by task,

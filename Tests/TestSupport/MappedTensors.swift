@@ -1,5 +1,5 @@
 package import Architecture
-package import TensorCore
+import TensorCore
 
 /// The tensors of `table`, which start their regions, in one mapped file, each on pages of its own.
 package func mapped(

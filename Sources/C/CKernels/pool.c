@@ -39,6 +39,11 @@ struct vtw_pool {
   _Atomic uint32_t count;
   size_t workers;
   pthread_t threads[63];
+  int is_pinned;
+  pthread_t maker;
+#if defined(__linux__)
+  cpu_set_t maker_processors; /* before it was pinned */
+#endif
 };
 
 static void relax(void) {
@@ -111,6 +116,9 @@ static void work(vtw_pool *pool) {
 static void *worker(void *argument) {
   vtw_pool *pool = argument;
   uint32_t seen = 0;
+#if defined(__linux__)
+  pthread_setname_np(pthread_self(), "vtwm worker");
+#endif
   for (;;) {
     while (!spin_while(&pool->generation, seen)) {
       atomic_fetch_add_explicit(&pool->sleeping, 1, memory_order_seq_cst);
@@ -130,7 +138,33 @@ static void announce(vtw_pool *pool) {
   if (atomic_load_explicit(&pool->sleeping, memory_order_seq_cst)) wake(&pool->generation);
 }
 
-vtw_pool *vtw_pool_create(size_t threads) {
+#if defined(__linux__)
+static void pin(pthread_t thread, uint32_t processor) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (processor < CPU_SETSIZE) CPU_SET(processor, &set);
+  pthread_setaffinity_np(thread, sizeof set, &set);
+}
+static void pin_threads(vtw_pool *pool, const uint32_t *processors) {
+  pool->maker = pthread_self();
+  pool->is_pinned = pthread_getaffinity_np(pool->maker, sizeof pool->maker_processors,
+                                           &pool->maker_processors) == 0;
+  if (!pool->is_pinned) return;
+  pin(pool->maker, processors[0]);
+  for (size_t i = 0; i < pool->workers; i++) pin(pool->threads[i], processors[i + 1]);
+}
+static void unpin_maker(vtw_pool *pool) {
+  if (pool->is_pinned && pthread_equal(pool->maker, pthread_self()))
+    pthread_setaffinity_np(pool->maker, sizeof pool->maker_processors, &pool->maker_processors);
+}
+#else
+static void pin_threads(vtw_pool *pool, const uint32_t *processors) {
+  (void)pool, (void)processors;
+}
+static void unpin_maker(vtw_pool *pool) { (void)pool; }
+#endif
+
+vtw_pool *vtw_pool_create(size_t threads, const uint32_t *processors) {
   vtw_pool *pool = aligned_alloc(64, (sizeof(vtw_pool) + 63) / 64 * 64);
   if (!pool) return NULL;
   *pool = (vtw_pool){.word = CLOSED};
@@ -143,6 +177,7 @@ vtw_pool *vtw_pool_create(size_t threads) {
          pthread_create(&pool->threads[pool->workers], NULL, worker, pool) == 0)
     pool->workers++;
   pthread_sigmask(SIG_SETMASK, &before, NULL);
+  if (processors) pin_threads(pool, processors);
   return pool;
 }
 
@@ -151,6 +186,7 @@ void vtw_pool_destroy(vtw_pool *pool) {
   atomic_store_explicit(&pool->stop, 1, memory_order_seq_cst);
   announce(pool);
   for (size_t i = 0; i < pool->workers; i++) pthread_join(pool->threads[i], NULL);
+  unpin_maker(pool);
   free(pool);
 }
 

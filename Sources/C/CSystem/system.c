@@ -24,6 +24,14 @@ static void advise(const void *address, size_t size, int advice, int inward) {
 
 void vtw_will_need(const void *address, size_t size) { advise(address, size, MADV_WILLNEED, 0); }
 
+void vtw_populate(const void *address, size_t size) {
+#ifdef MADV_POPULATE_READ
+  advise(address, size, MADV_POPULATE_READ, 0);
+#else
+  (void)address, (void)size;
+#endif
+}
+
 void vtw_drop_pages(const void *address, size_t size) { advise(address, size, MADV_DONTNEED, 1); }
 
 /* What linkat needs to name an open file without privileges. */

@@ -15,11 +15,13 @@ package struct Runtime {
   /// How sessions hold keys and values.
   package let precision: KeyValueRows.Precision
 
+  /// - Parameter precision: how sessions hold keys and values; nil for what the file says.
   package init(
-    _ file: VTWMFile, profile: ScheduleProfile, engine: EngineOptions, cache: CacheOptions
+    _ file: VTWMFile, profile: ScheduleProfile, engine: EngineOptions,
+    precision: KeyValueRows.Precision?
   ) throws(InputError) {
     self.file = file
-    precision = cache.kv.kernel ?? file.keyValuePrecision.kernel
+    self.precision = precision ?? file.keyValuePrecision.kernel
     self.profile = profile
     tokenizer = try Tokenizer(file.tokenizer)
     encoder = PromptEncoder(
@@ -58,7 +60,7 @@ extension EngineOptions {
       }
       chosen = known
     }
-    return Compute(threads: threads, instructionSet: chosen)
+    return Compute(threads: threads, isPinned: pin, instructionSet: chosen)
   }
 }
 

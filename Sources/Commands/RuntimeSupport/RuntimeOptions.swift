@@ -1,12 +1,15 @@
 package import ArgumentParser
 package import Architecture
-import Kernels
+package import Kernels
 package import TensorCore
 
 /// Options that every program with an engine takes.
 package struct EngineOptions: ParsableArguments {
   @Option(help: "Threads to use (default: the physical cores this process may run on).")
   package var threads: Int?
+
+  @Flag(help: "Keep each thread on a core of its own.")
+  package var pin = false
 
   @Option(
     name: .customLong("isa"),
@@ -16,8 +19,8 @@ package struct EngineOptions: ParsableArguments {
   package init() {}
 
   package mutating func validate() throws {
-    if let threads, !(1...256).contains(threads) {
-      throw ValidationError("--threads must be in 1...256.")
+    if let threads, !(1...64).contains(threads) {
+      throw ValidationError("--threads must be in 1...64.")
     }
   }
 }
@@ -26,13 +29,13 @@ package struct EngineOptions: ParsableArguments {
 package struct CacheOptions: ParsableArguments {
   package enum Precision: String, ExpressibleByArgument, CaseIterable, Sendable {
     case auto, f32, f16, q8
-
-    /// Nil for what the file says.
-    var kernel: KeyValueRows.Precision? { KeyValueRows.Precision(rawValue: rawValue) }
   }
 
   @Option(help: "How keys and values are held; auto is as the file says.")
   package var kv = Precision.auto
+
+  /// Nil for what the file says.
+  package var precision: KeyValueRows.Precision? { KeyValueRows.Precision(rawValue: kv.rawValue) }
 
   package init() {}
 }

@@ -82,7 +82,7 @@ struct VTWBench: ParsableCommand {
     let model = try VTWMFile(opening: file)
     let runtime = try Runtime(
       model, profile: schedule.choose(from: model.schedule, file: file), engine: engine,
-      cache: cache)
+      precision: cache.precision)
     let loaded = seconds(ContinuousClock.now - start)
     let prompt = try SyntheticPrompt(
       model.configuration, imageCount: model.configuration.vision == nil ? 0 : images,

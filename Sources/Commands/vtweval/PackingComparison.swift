@@ -2,6 +2,7 @@ import Architecture
 import Calibration
 import CommandSupport
 import Inference
+import Kernels
 import RuntimeSupport
 import SampleSets
 import Statistics
@@ -17,20 +18,19 @@ struct PackingComparison {
   /// Every task, then all together.
   private let rows: [(name: String, samples: Int, sum: DivergenceSum)]
 
-  /// - Parameter cache: how `model` holds keys and values; the reference does as its file says.
+  /// - Parameter precision: how the model holds keys and values; nil for what its file says, as the
+  ///   reference always does.
   init(
     _ model: VTWMFile, reference: VTWMFile, answerTokens: Int, engine: EngineOptions,
-    cache: CacheOptions, samples: [Sample], progress: (Double) -> Void
+    precision: KeyValueRows.Precision?, samples: [Sample], progress: (Double) -> Void
   ) throws(InputError) {
     var options = CalibrationOptions()
     options.answerTokens = answerTokens
-    var asStored = cache
-    asStored.kv = .auto
-    let sides = try [(reference, asStored), (model, cache)].map {
-      (file, cache) throws(InputError) in
+    let sides = try [(reference, nil), (model, precision)].map {
+      (file, precision) throws(InputError) in
       let runtime = try Runtime(
         file, profile: file.schedule.profiles[file.schedule.defaultProfile], engine: engine,
-        cache: cache)
+        precision: precision)
       return Calibrator(
         model: runtime.model, tokenizer: runtime.tokenizer, encoder: runtime.encoder,
         imageSteps: file.imageSteps, precision: runtime.precision, options: options)

@@ -22,7 +22,7 @@ struct VTWEval: ParsableCommand {
       exact match with the set's answer, agreement is an answer equal to the full model's, and KL \
       is that of the calibration, over the answer positions. With --against, nothing is withdrawn: \
       KL(this file || the reference) tells what packing cost, over the answers' tokens, or over every \
-      token of a .txt file, whose lines are texts.
+      token of a .txt file, whose lines are texts; --kv is then for this file alone.
       """,
     version: Program.version)
 
@@ -76,7 +76,7 @@ struct VTWEval: ParsableCommand {
     }
     let runtime = try Runtime(
       model, profile: model.schedule.profiles[model.schedule.defaultProfile], engine: engine,
-      cache: cache)
+      precision: cache.precision)
     let layerCount = model.schedule.layerCount
     for layer in k where !(0...layerCount).contains(layer) {
       throw InputError(file, "--k \(layer) is outside 0...\(layerCount)")
@@ -107,7 +107,8 @@ struct VTWEval: ParsableCommand {
     }
     let progress = ProgressLine("comparing", isQuiet: quiet)
     let comparison = try PackingComparison(
-      model, reference: reference, answerTokens: maxTokens, engine: engine, cache: cache,
+      model, reference: reference, answerTokens: maxTokens, engine: engine,
+      precision: cache.precision,
       samples: samples.samples
     ) { progress.update($0) }
     progress.finish()

@@ -28,6 +28,8 @@ struct Chat {
     var images = firstImages
     var report: RunReport?
     if !isQuiet { StandardError.write(Self.help) }
+    // A person takes seconds to ask.
+    let reading = conversation.session.model.readAhead(nil, images: true)
     while true {
       StandardError.write("> ")
       guard let line = readLine() else {
@@ -51,6 +53,7 @@ struct Chat {
         }
       case let word? where word.hasPrefix("/"): StandardError.write(Self.help)
       default:
+        reading.stop()
         do {
           let start = ContinuousClock().now
           let turn = try conversation.ask(

@@ -105,7 +105,7 @@ struct VTWRun: ParsableCommand {
     if verify { try model.verify(progress: nil) }
     let runtime = try Runtime(
       model, profile: schedule.choose(from: model.schedule, file: file), engine: engine,
-      cache: cache)
+      precision: cache.precision)
     let loadSeconds = seconds(clock.now - start)
 
     let conversation = try runtime.conversation(

@@ -121,6 +121,12 @@ import Glibc
     unsafe vtw_will_need(address(at: range.lowerBound), range.count)
   }
 
+  /// Reads the pages of `range` into memory and maps them, where the system can (Linux 5.14).
+  package func populate(_ range: Range<Int>) {
+    guard storage == .file else { return }
+    unsafe vtw_populate(address(at: range.lowerBound), range.count)
+  }
+
   /// Gives back the resident pages inside `range`; a later touch reads them again.
   package func dropPages(_ range: Range<Int>) {
     guard storage == .file else { return }

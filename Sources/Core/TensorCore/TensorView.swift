@@ -39,6 +39,13 @@ package struct TensorView: Sendable {
     }
   }
 
+  /// The bytes of the region that hold row `row`, and those of its panel beside it.
+  package func panelBytes(of row: Int) -> Range<Int> {
+    precondition(row >= 0 && row < rows, "row \(row) of \(rows)")
+    let start = byteRange.lowerBound + row / encoding.tileRows * layout.panelBytes
+    return start..<start + layout.panelBytes
+  }
+
   /// The first byte, for kernels; valid while the view lives.
   @unsafe package var address: UnsafeRawPointer {
     unsafe region.address(at: byteRange.lowerBound)

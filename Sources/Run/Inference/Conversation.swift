@@ -81,11 +81,15 @@ package final class Conversation {
         "the prompt needs \(input.ids.count) rows, but only \(session.room) of the context's "
           + "\(session.model.configuration.text.contextLength) are free")
     }
+    // Decoding an image leaves processors idle.
+    let reading = session.model.readAhead(input, images: !sources.isEmpty)
+    defer { reading.stop() }
     var images: [PixelTensor] = []
     for source in sources {
       guard let imageSteps else { throw InputError(source.name, "this model takes no images") }
       images.append(try imageSteps.pixels(of: RGBImage(source)))
     }
+    reading.stop()
     timings.image = lap()
     let visual = images.isEmpty ? nil : try session.model.encode(images, trace: trace)
     if !images.isEmpty { session.model.dropVisionPages() }

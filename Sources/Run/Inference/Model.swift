@@ -9,8 +9,11 @@ package struct Model: Sendable {
   package let decoder: TextDecoder
   package let compute: Compute
   private let vision: (tower: VisionTower, projector: Projector)?
-  /// The matrices that only images need, in the order of their use.
+  /// The matrices that only images need, and those that every prompt needs, in the order of their
+  /// use.
   private let visionMatrices: [TensorView]
+  private let decoderMatrices: [TensorView]
+  private let embedding: TensorView
 
   /// - Parameter tensors: packed weights; they stay where they are.
   /// - Throws: `InputError` if a tensor is missing or misshapen.
@@ -20,8 +23,10 @@ package struct Model: Sendable {
     let lookup = try WeightLookup(tensors, configuration)
     self.configuration = configuration
     self.compute = compute
-    decoder = TextDecoder(
-      configuration.text, try DecoderWeights(lookup, configuration.text), compute)
+    let text = try DecoderWeights(lookup, configuration.text)
+    decoder = TextDecoder(configuration.text, text, compute)
+    decoderMatrices = text.matrices
+    embedding = text.embedding
     if let tower = configuration.vision, let projector = configuration.projector {
       let weights = try VisionWeights(lookup, tower)
       let bridge = try ProjectorWeights(lookup)
@@ -55,6 +60,22 @@ package struct Model: Sendable {
     return projected
   }
 
+  /// Begins to read the mapped weights that a prompt needs, in the order of their use.
+  ///
+  /// - Parameters:
+  ///   - input: nil if it is not known yet.
+  ///   - images: whether it has any.
+  package func readAhead(_ input: ModelInput?, images: Bool) -> ReadAhead {
+    // The rows of the embedding lie far apart, so they come first: read when they are used, they
+    // would wait for all that was asked for before.
+    let panels = Set((input.map(embeddingRows) ?? []).map { embedding.panelBytes(of: Int($0)) })
+    let matrices = (images ? visionMatrices : []) + decoderMatrices
+    let reading = ReadAhead(
+      panels.map { (embedding.region, $0) } + matrices.map { ($0.region, $0.byteRange) })
+    reading.start()
+    return reading
+  }
+
   /// Gives back the memory of mapped weights that only images need; the next image reads them
   /// again.
   package func dropVisionPages() {
@@ -67,15 +88,20 @@ package struct Model: Sendable {
   ///   - visual: `[visual rows of the input, hiddenSize]`; nil if there are none.
   ///   - x: `[input.ids.count, hiddenSize]`.
   package func embed(_ input: ModelInput, visual: Rows?, into x: Rows) {
-    // The placeholder's own embedding is never used, and its id may lie outside the vocabulary.
-    var ids = input.ids
-    for range in input.imageRanges { for row in range { ids[row] = 0 } }
-    decoder.embed(ids, into: x)
+    decoder.embed(embeddingRows(input), into: x)
     var next = 0
     for range in input.imageRanges {
       guard let visual else { preconditionFailure("an input with images needs their rows") }
       x[range].copyRows(from: visual[next..<next + range.count])
       next += range.count
     }
+  }
+
+  /// Rows of the embedding for `input`, a row for each of its ids.
+  private func embeddingRows(_ input: ModelInput) -> [Int32] {
+    // The placeholder's own embedding is never used, and its id may lie outside the vocabulary.
+    var ids = input.ids
+    for range in input.imageRanges { for row in range { ids[row] = 0 } }
+    return ids
   }
 }

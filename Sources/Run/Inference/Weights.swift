@@ -108,20 +108,31 @@ struct WeightLookup {
   }
 }
 
-extension VisionLayerWeights {
-  /// The matrices, in the order of their use.
-  var matrices: [TensorView] {
-    [query, key, value, attentionOutput, up, down].map(\.weight)
-  }
-}
+// The matrices that a pass reads whole, in the order of their use.
 
 extension VisionWeights {
-  /// The matrices of all layers, in the order of their use.
-  var matrices: [TensorView] { layers.flatMap(\.matrices) }
+  var matrices: [TensorView] {
+    [patchEmbedding.weight, positionEmbedding]
+      + layers.flatMap { layer in
+        [layer.query, layer.key, layer.value, layer.attentionOutput, layer.up, layer.down]
+          .map(\.weight)
+      }
+  }
 }
 
 extension ProjectorWeights {
   var matrices: [TensorView] { [input.weight, output.weight] }
+}
+
+extension DecoderWeights {
+  var matrices: [TensorView] {
+    layers.flatMap { layer in
+      [
+        layer.query, layer.key, layer.value, layer.attentionOutput, layer.gate, layer.up,
+        layer.down,
+      ].map(\.weight)
+    } + [head.weight]
+  }
 }
 
 extension DecoderWeights {

@@ -99,10 +99,10 @@ extension Compute {
       var cache = unsafe shared
       let start = max(0, panels * part / parts * panel - lead)
       let end = min(keys.count, panels * (part + 1) / parts * panel - lead)
-      keyRotation?[start..<end].apply(to: keys[start..<end], kv.headDimension, kernels)
+      unsafe keyRotation?[start..<end].apply(to: keys[start..<end], kv.headDimension, kernels)
       if let queries {
         let range = queries.count * part / parts..<queries.count * (part + 1) / parts
-        queryRotation?[range].apply(to: queries[range], kv.headDimension, kernels)
+        unsafe queryRotation?[range].apply(to: queries[range], kv.headDimension, kernels)
       }
       unsafe vtw_cache_store(
         kernels, &cache, first + start, end - start, keys.address + start * keys.width,

@@ -43,7 +43,7 @@ extension Compute {
   ///   - rotation: of as many positions as `x` has rows.
   package func rotate(_ x: Rows, by rotation: Rotation, headDimension: Int) {
     parallelRanges(x.count, grain: max(1, (16 << 10) / max(x.width, 1))) { range in
-      rotation[range].apply(to: x[range], headDimension, kernels)
+      unsafe rotation[range].apply(to: x[range], headDimension, kernels)
     }
   }
 

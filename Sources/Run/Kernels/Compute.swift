@@ -17,14 +17,23 @@ import Glibc
 
   /// - Parameters:
   ///   - threads: 1...64; nil for the physical cores that the process may use.
+  ///   - isPinned: each thread keeps to a core, the calling one too.
   ///   - instructionSet: must be supported here; nil for what `VTW_ISA` names, or the best.
-  package init(threads: Int? = nil, instructionSet: InstructionSet? = nil) {
+  package init(
+    threads: Int? = nil, isPinned: Bool = false, instructionSet: InstructionSet? = nil
+  ) {
     let set = instructionSet ?? .preferred
     precondition(set.isSupported, "this processor does not run \(set.rawValue)")
     self.instructionSet = set
-    self.threads = min(max(threads ?? ProcessorCount.usable, 1), 64)
+    let processors = Processors()
+    let count = min(max(threads ?? processors.threadCount, 1), 64)
+    self.threads = count
     unsafe kernels = vtw_kernels_for(set.code)
-    guard let created = unsafe vtw_pool_create(self.threads) else {
+    let cores = (0..<count).map { UInt32(processors.cores[$0 % processors.cores.count]) }
+    let created = unsafe cores.withUnsafeBufferPointer { cores in
+      unsafe vtw_pool_create(count, isPinned ? cores.baseAddress : nil)
+    }
+    guard let created = unsafe created else {
       preconditionFailure("out of memory for the thread pool")
     }
     unsafe pool = created

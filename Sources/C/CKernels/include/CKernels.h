@@ -203,10 +203,13 @@ void vtw_add(const vtw_kernels *k, const float *x, float *y, size_t count);
 typedef struct vtw_pool vtw_pool;
 
 /* A pool of `threads` (1...64) of which the caller of vtw_pool_run is one; NULL if out of memory.
- * Runs with fewer threads where the system refuses to start them. */
-vtw_pool *vtw_pool_create(size_t threads);
+ * Runs with fewer threads where the system refuses to start them.
+ *   processors: NULL, or [threads]: the processor that each thread keeps to, where the system has
+ *   such a thing.  The calling thread keeps to the first from now on. */
+vtw_pool *vtw_pool_create(size_t threads, const uint32_t *processors);
 
-/* Waits for the workers to end, and frees the pool. */
+/* Waits for the workers to end, and frees the pool.  The thread that made a pool with processors
+ * may use those it had before, if it is the one that calls. */
 void vtw_pool_destroy(vtw_pool *pool);
 
 /* Calls body(context, i) once for each i in 0 ..< count (< 2^31), on the caller and idle workers;

@@ -11,6 +11,13 @@ int vtw_open_read(const char *path);
 /* Advises the kernel that the pages of [address, address + size) are wanted soon. */
 void vtw_will_need(const void *address, size_t size);
 
+/* Reads the pages of a file mapping into memory and maps them; does nothing where the system cannot
+ * do so without touching them. */
+void vtw_populate(const void *address, size_t size);
+
+/* Calls body(context) on a new thread with the least priority.  0 or -errno. */
+int vtw_start_background(void (*body)(void *context), void *context);
+
 /* Drops the resident pages of a read-only file mapping; they fault in again when touched. */
 void vtw_drop_pages(const void *address, size_t size);
 
