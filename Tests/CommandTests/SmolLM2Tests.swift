@@ -2,7 +2,7 @@ import TensorCore
 import TestSupport
 import Testing
 
-/// Real weights against llama.cpp: `tools/reference/make_smollm2.py` made the fixture.
+/// Real weights against llama.cpp: `tools/reference/make_llama_cpp.py` made the fixture.
 @Suite(.enabled(if: SmolLM2.isThere, SmolLM2.isMissing)) struct SmolLM2Tests {
   // Thirty layers of f32 sums in another order.
   private static let logitTolerance: Float = 1e-5

@@ -1,4 +1,4 @@
-"""Writes what llama.cpp makes of real weights: python make_smollm2.py
+"""Writes what llama.cpp makes of real weights: python make_llama_cpp.py
 
 Needs requirements-llama.txt and the file of tools/fetch-smollm2 (SmolLM2-135M-Instruct, Q4_1). Into Tests/Fixtures/gguf/smollm2/:
 
