@@ -58,6 +58,66 @@ import Testing
     #expect(try bytes("1.vtwm") == bytes("2.vtwm"))
   }
 
+  @Test func encodingsByRuleWithTheirErrors() throws {
+    let done = try convert(
+      Self.demo, "m.vtwm",
+      [
+        "--encoding", "q4", "--encoding-for", "text.layers.3.*=q8", "--calib", Self.calibration,
+        "--calib-limit", "8", "--holdout", "0", "--importance", "--json",
+      ])
+    try #require(done.status == 0, "\(done.errors)")
+    let errors = try #require(try done.json["errors"])
+    #expect(try #require(errors["text.layers.2.query"]?.doubleValue) > 0.05)
+    #expect(try #require(errors["text.layers.3.query"]?.doubleValue) < 0.01)
+    let listed = try Programs.run("vtwinfo", [folder.path("m.vtwm"), "--tensors"]).output
+    let lines = listed.split(separator: "\n").filter { $0.contains("text.layers.3.query") }
+    #expect(lines.count == 1 && lines[0].contains("q8") && lines[0].contains("error 0."))
+  }
+
+  @Test func encodingRulesAreChecked() throws {
+    let bad = try convert(Self.demo, "m.vtwm", ["--encoding-for", "text*"])
+    #expect(bad.status == 64 && bad.errors.contains("must be PATTERN=TYPE"))
+    let nothing = try convert(Self.demo, "m.vtwm", ["--encoding-for", "nothing*=q8"])
+    #expect(nothing.status == 65 && nothing.errors.contains("matches no matrix"))
+    let importance = try convert(Self.demo, "m.vtwm", ["--importance"])
+    #expect(importance.status == 64 && importance.errors.contains("--calib"))
+    #expect((try? bytes("m.vtwm")) == nil)
+  }
+
+  /// What packing cost, as `vtweval --against` tells: nothing between a file and itself.
+  @Test func packingIsComparedWithItsSource() throws {
+    for encoding in ["f32", "q4"] {
+      let done = try convert(Self.demo, "\(encoding).vtwm", ["--encoding", encoding])
+      try #require(done.status == 0, "\(done.errors)")
+    }
+    let set = repositoryPath("tools/demo-llava/heldout")
+    func compare(_ file: String, _ reference: String, _ set: String) throws -> JSONValue {
+      let done = try Programs.run(
+        "vtweval",
+        [
+          folder.path(file), set, "--against", folder.path(reference), "--limit", "24", "--json",
+          "--quiet",
+        ])
+      try #require(done.status == 0, "\(done.errors)")
+      return try #require(try done.json["tasks"]?.arrayValue?.last)
+    }
+    let same = try compare("f32.vtwm", "f32.vtwm", set)
+    #expect(same["max_kl"]?.doubleValue == 0 && same["agreement"]?.doubleValue == 1)
+    let packed = try compare("q4.vtwm", "f32.vtwm", set)
+    let mean = try #require(packed["mean_kl"]?.doubleValue)
+    #expect(mean > 1e-6 && mean < 0.01)
+    #expect(try #require(packed["agreement"]?.doubleValue) > 0.98)
+
+    let text = try folder.write("one two\n\nthree four five\n", to: "lines.txt")
+    let lines = try compare("q4.vtwm", "f32.vtwm", text)
+    #expect(lines["samples"]?.integerValue == 2)
+    let other = try convert(fixturePath("models/gqa"), "gqa.vtwm")
+    try #require(other.status == 0)
+    let mixed = try Programs.run(
+      "vtweval", [folder.path("f32.vtwm"), set, "--against", folder.path("gqa.vtwm")])
+    #expect(mixed.status == 65 && mixed.errors.contains("is not the same model"))
+  }
+
   /// Every number of the sweep against brute force by transformers: `make_calibration.py`.
   @Test(arguments: [("demo", "demo-llava"), ("mini", "calib-mini")])
   func calibrationEqualsTransformers(name: String, kind: String) throws {

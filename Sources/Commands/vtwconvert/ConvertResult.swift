@@ -2,6 +2,7 @@ import Architecture
 import Calibration
 import Checkpoints
 import CommandSupport
+import Packing
 import TensorCore
 import VTWMFile
 
@@ -29,6 +30,7 @@ struct ConvertResult {
   var byteCount: Int
   var schedule: TokenSchedule
   var report: CalibrationReport?
+  var errors: PackErrors
   var configuration: ModelConfiguration
   var seconds: [(String, Double)]
 
@@ -42,7 +44,7 @@ struct ConvertResult {
   private var k: Int { schedule.profiles[schedule.defaultProfile].withdrawalLayer }
 
   var text: String {
-    var text = ""
+    var text = errors.parts.map(Self.line).joined()
     if let report {
       text += report.table
       for warning in report.warnings { text += "warning: \(warning)\n" }
@@ -71,6 +73,7 @@ struct ConvertResult {
         object[key] = record[key]
       }
     }
+    object["errors"] = errors.json
     object["profiles"] = .array(
       schedule.profiles.map { profile in
         let ratio = ratios(profile)
@@ -84,6 +87,12 @@ struct ConvertResult {
     object["seconds"] = .object(
       JSONObject(seconds.map { ($0.0, .number(rounded($0.1))) }))
     return .object(object)
+  }
+
+  private static func line(_ part: PackErrors.Part) -> String {
+    let encodings = part.encodings.map(\.name).joined(separator: ", ")
+    return "error of \(part.part.rawValue) in \(encodings): \(fixed(100 * part.error, 2)) %, worst "
+      + "\(fixed(100 * part.worstError, 2)) % in \(part.worst)\n"
   }
 
   private static func json(_ segment: ScheduleSegment) -> [JSONValue] {

@@ -44,8 +44,23 @@ struct VTWConvert: ParsableCommand {
       valueName: "file"))
   var mmproj: String?
 
-  @Option(help: "How matrices are stored: q4, q8, bf16, f16 or f32.")
+  @Option(
+    help: """
+      How matrices are stored: q8, bf16, f16, f32, or q4, which keeps embedding, head, vision tower \
+      and projector in q8.
+      """)
   var encoding = "q8"
+
+  @Option(
+    help: ArgumentHelp(
+      """
+      Another encoding for the matrices whose names, as vtwinfo --tensors prints them, match a \
+      pattern (*, ?, [...]); repeat, later ones win.
+      """, valueName: "pattern=type"))
+  var encodingFor: [String] = []
+
+  @Flag(help: "Weight the errors of weights by what the --calib sets feed each matrix.")
+  var importance = false
 
   @Option(help: "Chat template by name, if the checkpoint's own is not recognised.")
   var template: String?
@@ -101,6 +116,14 @@ struct VTWConvert: ParsableCommand {
     guard Encoding(name: encoding) != nil else {
       throw ValidationError("--encoding must be q4, q8, bf16, f16 or f32.")
     }
+    for rule in encodingFor where EncodingRule(rule) == nil {
+      throw ValidationError(
+        "--encoding-for '\(printable(rule))' must be PATTERN=TYPE with TYPE q4, q8, bf16, f16 or f32."
+      )
+    }
+    guard !importance || !calib.isEmpty else {
+      throw ValidationError("--importance measures a --calib set; name one.")
+    }
     guard ["default", "paper"].contains(preset) else {
       throw ValidationError("--preset must be default or paper.")
     }
@@ -140,14 +163,20 @@ struct VTWConvert: ParsableCommand {
     }
 
     let compute = try engine.compute()
-    let plan = PackPlan(checkpoint.configuration, encoding: Encoding(name: encoding) ?? .q8)
-    let writer = try VTWMWriter(
-      path: output, contents: try contents(checkpoint), encodings: plan.encodings,
-      sourceTypes: checkpoint.tensors.mapValues { $0.format.name }, overwrite: force,
-      inputs: checkpoint.inputs.map(\.path))
-    InterruptCleanup.removeOnSignal(writer.pendingPath)
+    let plan = try PackPlan(
+      checkpoint.configuration, encoding: Encoding(name: encoding) ?? .q8,
+      rules: encodingFor.compactMap(EncodingRule.init))
+    var columnWeights: [TensorKey: [Float]] = [:]
+    if let samples, importance {
+      columnWeights = try measureImportance(
+        on: samples.choose.samples, checkpoint: checkpoint, compute: compute)
+    }
+    let measured = clock.now
+
+    let writer = try self.writer(checkpoint, plan)
     let packing = ProgressLine("packing", isQuiet: quiet)
-    try Packer(checkpoint, plan: plan, compute: compute).write(to: writer) { packing.update($0) }
+    let errors = try Packer(checkpoint, plan: plan, importance: columnWeights, compute: compute)
+      .write(to: writer) { packing.update($0) }
     packing.finish()
     let packed = clock.now
 
@@ -162,13 +191,15 @@ struct VTWConvert: ParsableCommand {
     let schedule = self.schedule(report, text: checkpoint.configuration.text)
     try writer.seal(
       schedule: schedule, layerKL: layerKL(report, layerCount: layerCount),
-      calibration: report?.json, provenance: provenance(checkpoint),
+      calibration: report?.json,
+      provenance: provenance(checkpoint, errors: errors),
       keyValuePrecision: plan.keyValuePrecision)
     let result = ConvertResult(
       output: output, byteCount: writer.byteCount, schedule: schedule, report: report,
-      configuration: checkpoint.configuration,
+      errors: errors, configuration: checkpoint.configuration,
       seconds: [
-        ("pack", seconds(packed - start)), ("calibrate", seconds(calibrated - packed)),
+        ("importance", seconds(measured - start)), ("pack", seconds(packed - measured)),
+        ("calibrate", seconds(calibrated - packed)),
         ("seal", seconds(clock.now - calibrated)), ("total", seconds(clock.now - start)),
       ])
     say(result.text)
@@ -186,6 +217,16 @@ struct VTWConvert: ParsableCommand {
     return VTWMContents(
       configuration: checkpoint.configuration, imageSteps: checkpoint.imageSteps,
       tokenizer: tokenizer, template: checkpoint.template)
+  }
+
+  /// Starts the output, or a temporary file that is never sealed.
+  func writer(_ checkpoint: Checkpoint, _ plan: PackPlan) throws(InputError) -> VTWMWriter {
+    let writer = try VTWMWriter(
+      path: output, contents: try contents(checkpoint), encodings: plan.encodings,
+      sourceTypes: checkpoint.tensors.mapValues { $0.format.name }, overwrite: force,
+      inputs: checkpoint.inputs.map(\.path))
+    InterruptCleanup.removeOnSignal(writer.pendingPath)
+    return writer
   }
 
   private func say(_ text: String) {
@@ -215,22 +256,30 @@ struct VTWConvert: ParsableCommand {
     return (parts.calibration, parts.heldout)
   }
 
-  private func calibrate(
-    _ samples: (choose: SampleSet, check: SampleSet), checkpoint: Checkpoint,
-    tensors: TensorTable, plan: PackPlan, compute: Compute
-  ) throws(InputError) -> CalibrationReport {
+  /// What runs samples through packed weights.
+  func calibrator(
+    _ checkpoint: Checkpoint, tensors: TensorTable, precision: KeyValueRows.Precision,
+    compute: Compute
+  ) throws(InputError) -> Calibrator {
     let tokenizer = try Tokenizer(checkpoint.tokenizer)
     var options = CalibrationOptions()
     options.answerTokens = calibTokens
     options.batchBytes = maxMemory << 20
-    let calibrator = Calibrator(
+    return Calibrator(
       model: try Model(checkpoint.configuration, tensors, compute), tokenizer: tokenizer,
       encoder: PromptEncoder(
         tokenizer: tokenizer, template: checkpoint.template,
         imageTokenID: checkpoint.configuration.imageTokenID.map(Int32.init),
         rowsPerImage: checkpoint.configuration.vision?.rowsPerImage ?? 0),
-      imageSteps: checkpoint.imageSteps, precision: plan.keyValuePrecision.kernel, options: options)
+      imageSteps: checkpoint.imageSteps, precision: precision, options: options)
+  }
 
+  private func calibrate(
+    _ samples: (choose: SampleSet, check: SampleSet), checkpoint: Checkpoint,
+    tensors: TensorTable, plan: PackPlan, compute: Compute
+  ) throws(InputError) -> CalibrationReport {
+    let calibrator = try calibrator(
+      checkpoint, tensors: tensors, precision: plan.keyValuePrecision.kernel, compute: compute)
     let progress = ProgressLine("calibrating", isQuiet: quiet)
     let total = Double(max(1, samples.choose.samples.count + samples.check.samples.count))
     let chooseShare = Double(samples.choose.samples.count) / total
@@ -271,12 +320,16 @@ struct VTWConvert: ParsableCommand {
     (0..<layerCount).map { layer in report.map { Float($0.curves.pooled.points[layer].meanKL) } }
   }
 
-  private func provenance(_ checkpoint: Checkpoint) -> JSONValue {
+  private func provenance(_ checkpoint: Checkpoint, errors: PackErrors) -> JSONValue {
     [
       "converter": .string("vtwconvert \(Program.version)"),
       "inputs": .array(
         checkpoint.inputs.map { ["name": .string($0.name), "bytes": .integer($0.byteCount)] }),
-      "options": ["encoding": .string(encoding), "k": k.map(JSONValue.integer) ?? .null],
+      "options": [
+        "encoding": .string(encoding), "encoding_for": .array(encodingFor.map(JSONValue.string)),
+        "importance": .bool(importance), "k": k.map(JSONValue.integer) ?? .null,
+      ],
+      "errors": errors.json,
     ]
   }
 }

@@ -48,7 +48,7 @@ struct Evaluation {
     // The sweep gives KL at every K at once; answers need a run of their own per profile.
     let calibrator = Calibrator(
       model: runtime.model, tokenizer: runtime.tokenizer, encoder: runtime.encoder,
-      imageSteps: runtime.file.imageSteps, precision: runtime.file.keyValuePrecision.kernel,
+      imageSteps: runtime.file.imageSteps, precision: runtime.precision,
       options: CalibrationOptions())
     let outcome = calibrator.run(samples) { progress($0 / 2) }
     refused = outcome.refused
