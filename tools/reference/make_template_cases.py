@@ -169,8 +169,14 @@ ACCEPTED = [
     ("plain", PLAIN, QWEN, False, f"{TOKENIZERS}/qwen2.json"),
     ("tags, text", TAGS, LLAMA, False, None),
 ]
+THINKING = (
+    "{% for message in messages %}{{ '<|' + message['role'] + '|>' + message['content'] }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|><think>\n' }}{% endif %}"
+)
+
 REFUSED = [
     ("words between images and question", WORDS_BETWEEN, "images do not stand as one '<image>' before the question"),
+    ("thinking", THINKING, "it begins an answer of the past unlike one to come"),
     ("numbered turns", NUMBERED_TURNS, "its text is not the same around every turn"),
     ("json", "{% for message in messages %}{{ message['content'] | tojson }}{% endfor %}", "the filter 'tojson'"),
     ("macro", "{% macro turn(m) %}{{ m }}{% endmacro %}", "the statement 'macro' is not supported"),
