@@ -307,59 +307,6 @@ import Testing
         + "Q3_K, Q4_K, Q5_K, Q6_K, IQ4_NL, IQ4_XS, F64, BF16, MXFP4 is needed")
   }
 
-  // Tokenizers
-
-  @Test func refusesTokenizers() throws {
-    func gpt2(_ change: (inout TinyGGUF) -> Void) throws -> String? {
-      try problem { tiny in
-        tiny.set("tokenizer.ggml.model", "gpt2")
-        tiny.set("tokenizer.ggml.pre", "smollm")
-        tiny.set("tokenizer.ggml.tokens", ["a", "b", "ab", "Ġ", "<|e|>"])
-        tiny.set("tokenizer.ggml.token_type", [1, 1, 1, 1, 3] as [Int32])
-        tiny.set("tokenizer.ggml.merges", ["a b"])
-        tiny.set("tokenizer.chat_template", "{{ messages[0].content }}")
-        change(&tiny)
-      }
-    }
-    #expect(
-      try gpt2 { $0.set("tokenizer.ggml.pre", "tekken") }?.contains(
-        "'tokenizer.ggml.pre' is 'tekken', which is not supported (llama-bpe,") == true)
-    #expect(try gpt2 { $0.remove("tokenizer.ggml.pre") }?.contains("is missing") == true)
-    #expect(try gpt2 { $0.set("tokenizer.ggml.merges", ["a c"]) }?.contains("merge 0") == true)
-    #expect(try gpt2 { $0.set("tokenizer.ggml.merges", ["ab"]) }?.contains("merge 0") == true)
-    #expect(
-      try gpt2 { $0.set("tokenizer.ggml.tokens", ["a", "b", "ab", " ", "e"]) }?.contains("piece 3")
-        == true)
-    #expect(
-      try gpt2 { $0.remove("tokenizer.chat_template") }?.contains("--template") == true)
-    #expect(
-      try problem { $0.set("tokenizer.ggml.model", "bert") }
-        == "'tokenizer.ggml.model' is 'bert', which is not supported (llama, gpt2 are)")
-    #expect(
-      try problem { $0.set("tokenizer.ggml.scores", [0] as [Float]) }?.contains("has 1 entries")
-        == true)
-    #expect(
-      try problem { $0.set("tokenizer.ggml.token_type", [2, 3, 3, 6, 9] as [Int32]) }?.contains(
-        "is 9 for piece 4") == true)
-    #expect(
-      try problem { $0.set("tokenizer.ggml.tokens", ["<unk>", "<s>", "</s>", "x", "a"]) }?.contains(
-        "piece 3 is a byte") == true)
-    #expect(
-      try problem { $0.set("tokenizer.ggml.eos_token_id", UInt32(5)) }?.contains("is 5") == true)
-    #expect(
-      try problem { $0.set("tokenizer.ggml.tokens", ["<unk>", "<s>", "</s>", "<0x0A>", "a", "b"]) }
-        != nil)
-  }
-
-  @Test func rulesOfNamesWithoutAnId() throws {
-    var tiny = TinyGGUF.model
-    tiny.set("tokenizer.ggml.bos_token_id", UInt32.max)
-    tiny.set("tokenizer.ggml.add_bos_token", false)
-    tiny.set("tokenizer.ggml.add_space_prefix", false)
-    let found = try Checkpoint(at: try folder.write(tiny.bytes, to: "m.gguf"))
-    #expect(found.tokenizer.flags == [.byteFallback])
-  }
-
   // Damage
 
   /// Every byte of the metadata and of the tensor table changed in four ways: an error or a model.

@@ -51,11 +51,13 @@ import Testing
 
   @Test func conversationsEqualThoseOfJinja() throws {
     let cases = try cases(refused: false)
-    #expect(cases.count >= 12)
+    #expect(cases.count >= 15)
     for entry in cases {
       let template = try entry.template()
       let bos = entry.addsBOS ? entry.specialTexts["bos_token"] ?? "" : ""
-      for conversation in try #require(entry.json["conversations"]?.arrayValue) {
+      let conversations = try #require(entry.json["conversations"]?.arrayValue)
+      #expect(conversations.count == 10)
+      for conversation in conversations {
         let messages = try #require(conversation["messages"]?.arrayValue)
         var prompt = try #require(conversation["prompt"]?.stringValue)
         if prompt.hasPrefix(bos) { prompt.removeFirst(bos.count) }
@@ -88,7 +90,7 @@ import Testing
         count += 1
       }
     }
-    #expect(count >= 18)
+    #expect(count >= 45)
   }
 
   @Test func templatesThatAreMoreThanTextAroundTurnsAreRefused() throws {
@@ -125,7 +127,13 @@ import Testing
     #expect(open.userStart == named.userStart)
     #expect(open.assistantEnd == named.assistantEnd)
     #expect(try template("llama-2, text") == PromptTemplate.named("llama-2"))
+    #expect(try template("llama-2") == PromptTemplate.named("llama-2"))
     #expect(try template("llama-3") == PromptTemplate.named("llama-3"))
+    var longer = try template("llama-3.1, text")
+    #expect(longer.opening.hasSuffix("Be helpful.<|eot_id|>"))
+    longer.opening = ""
+    #expect(longer == PromptTemplate.named("llama-3"))
+    #expect(try template("plain").name == "plain")
     #expect(try template("chatml, counted").image == "<|start|><image><|end|>")
   }
 

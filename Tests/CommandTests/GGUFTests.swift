@@ -29,6 +29,7 @@ import Testing
       let done = try convert(fixturePath("\(source)/\(name)"), output)
       try #require(done.status == 0, "\(done.errors)")
       #expect(done.errors.contains("mmproj") == (source == "gguf"))
+      #expect(try done.json["types"]?.arrayValue?.isEmpty == false)
     }
     // The steps differ in padding, which a square does not need.
     let prompt = ["-p", "a <image>\nb", "--image", fixturePath("images/square-96.jpg")]
@@ -57,6 +58,7 @@ import Testing
     #expect(try info.json["verified"] == true)
     let tensors = try Programs.run("vtwinfo", [folder.path("m.vtwm"), "--tensors"])
     #expect(tensors.output.contains("text.layers.0") && !tensors.output.contains("vision"))
+    #expect(tensors.output.contains("  f32 from BF16  "))
     let image = try Programs.run(
       "vtwrun", [folder.path("m.vtwm"), "-p", "?", "--image", fixturePath("images/square-96.jpg")])
     #expect(image.status != 0 && image.signal == 0)

@@ -143,6 +143,15 @@ import Testing
     #expect(scores.encode(text).count == 2 + 250_000)
     let merges = try Tokenizer(SmallModel.byteLevel(merges: [("a", "a"), ("aa", "aa")]))
     #expect(merges.encode(text).count == 250_000)
+    // Marks that normalisation has to bring in order.
+    var model = SmallModel.byteLevel(merges: [], splitter: .qwen2)
+    model.flags.insert(.normalizesNFC)
+    let marks = String(repeating: "\u{301}\u{323}", count: 100_000)
+    let ordered =
+      String(repeating: "\u{323}", count: 100_000) + String(repeating: "\u{301}", count: 100_000)
+    let tokenizer = try Tokenizer(model)
+    #expect(tokenizer.encode(marks) == tokenizer.encode(ordered))
+    #expect(tokenizer.encode(marks).count == 400_000)
   }
 
   @Test func anyTextComesBack() throws {

@@ -147,6 +147,8 @@ LAYER = {
     "self_attn.o_proj": "attn_output", "post_attention_layernorm": "ffn_norm", "mlp.gate_proj": "ffn_gate",
     "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down",
 }
+# How byte-level vocabularies of a class cut text.
+PRE = {"PreTrainedTokenizerFast": "llama-bpe", "Qwen2Tokenizer": "qwen2", "GPT2Tokenizer": "gpt-2", "SmolLM": "smollm"}
 VISION_LAYER = {
     "layer_norm1": "ln1", "layer_norm2": "ln2", "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k",
     "self_attn.v_proj": "attn_v", "self_attn.out_proj": "attn_out", "mlp.fc1": "ffn_up", "mlp.fc2": "ffn_down",
@@ -188,9 +190,8 @@ def vision_name(name, stored, swapped):
     return VISION.get(name)
 
 
-def add_tokenizer(writer, folder, rows):
-    document = json.loads((folder / "tokenizer.json").read_text())
-    config = json.loads((folder / "tokenizer_config.json").read_text())
+def add_tokenizer(writer, document, config, rows=None):
+    """A vocabulary padded to `rows` pieces, from what tokenizer.json and tokenizer_config.json hold."""
     vocabulary = dict(document["model"]["vocab"])
     added = {token["content"]: token for token in document["added_tokens"]}
     vocabulary.update({text: token["id"] for text, token in added.items()})
@@ -201,7 +202,7 @@ def add_tokenizer(writer, folder, rows):
     for rank, merge in enumerate(merges):
         scores.setdefault(merge.replace(" ", ""), -float(rank))
     tokens, kinds, numbers = [], [], []
-    for index in range(rows):
+    for index in range(rows or len(texts)):
         text = texts.get(index)
         if text is None:
             text, kind = f"[PAD{index}]", TokenType.UNUSED
@@ -218,7 +219,7 @@ def add_tokenizer(writer, folder, rows):
         numbers.append(scores.get(text, -1e6 if kind == TokenType.NORMAL else 0.0))
     writer.add_tokenizer_model("llama" if is_llama else "gpt2")
     if not is_llama:
-        writer.add_tokenizer_pre({"PreTrainedTokenizerFast": "llama-bpe", "Qwen2Tokenizer": "qwen2"}[config["tokenizer_class"]])
+        writer.add_tokenizer_pre(PRE[config["tokenizer_class"]])
     writer.add_token_list(tokens)
     writer.add_token_types(kinds)
     if is_llama:
@@ -230,9 +231,6 @@ def add_tokenizer(writer, folder, rows):
         if config.get(role) is not None:
             put(vocabulary[config[role]])
     writer.add_add_bos_token(bool(config.get("bos_token")))
-    jinja = folder / "chat_template.jinja"
-    template = jinja.read_text() if jinja.exists() else json.loads((folder / "chat_template.json").read_text())["chat_template"]
-    writer.add_chat_template(template)
 
 
 def write_language(name, files, **options):
@@ -258,7 +256,11 @@ def write_language(name, files, **options):
     rope = text.get("rope_parameters") or {}
     theta = rope.get("rope_theta") or text.get("rope_theta") or 10000.0
     writer.add_rope_freq_base(theta)
-    add_tokenizer(writer, folder, tensors["embed_tokens.weight"][1].shape[0])
+    document, settings = (json.loads((folder / f"{name}.json").read_text()) for name in ("tokenizer", "tokenizer_config"))
+    add_tokenizer(writer, document, settings, tensors["embed_tokens.weight"][1].shape[0])
+    jinja = folder / "chat_template.jinja"
+    writer.add_chat_template(
+        jinja.read_text() if jinja.exists() else json.loads((folder / "chat_template.json").read_text())["chat_template"])
     if rope.get("rope_type") == "llama3":
         frequencies = 1.0 / (theta ** (np.arange(0, head, 2, dtype=np.float64) / head))
         low = rope["original_max_position_embeddings"] / rope["low_freq_factor"]

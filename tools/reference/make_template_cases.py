@@ -1,7 +1,7 @@
 """Writes what Jinja makes of chat templates: python make_template_cases.py
 
 Into Tests/Fixtures/templates/cases.json: templates written here in the ways that checkpoints write theirs, each with
-the prompts that transformers renders from it for conversations of one and two turns, with and without images.
+the prompts that transformers renders from it for ten conversations of one to four turns, with and without images.
 
     [{"name", "template", "special_texts": {"bos_token", …}, "adds_bos", "refused": null or a part of our error,
       "conversations": [{"messages": [{"images", "question"} or {"answer"}], "prompt"}],
@@ -129,6 +129,23 @@ WORDS_BETWEEN = (
     "{% for part in message['content'] | selectattr('type', 'equalto', 'text') %}{{ '\n' + part['text'] }}{% endfor %}"
     "{{ '<|im_end|>' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
+LLAMA31 = (
+    "{{- bos_token }}\n{%- if custom_tools is defined %}\n    {%- set tools = custom_tools %}\n{%- endif %}\n"
+    "{%- if not tools is defined %}\n    {%- set tools = none %}\n{%- endif %}\n"
+    "{{- '<|start_header_id|>system<|end_header_id|>\\n\\nBe helpful.' }}\n"
+    "{%- if tools is not none %}\n    {%- for name, value in tools[0] | items if name != 'return' %}\n"
+    "        {{- name + '=' + value }}\n    {%- endfor %}\n{%- endif %}\n{{- '<|eot_id|>' }}\n"
+    "{%- for message in messages %}\n"
+    "    {%- if not (message.role == 'tool' or 'tool_calls' in message) %}\n"
+    "        {{- '<|start_header_id|>' + message['role'] + '<|end_header_id|>\\n\\n'+ message['content'] | trim + '<|eot_id|>' }}\n"
+    "    {%- endif %}\n{%- endfor %}\n"
+    "{%- if add_generation_prompt %}\n    {{- '<|start_header_id|>assistant<|end_header_id|>\\n\\n' }}\n{%- endif %}\n"
+)
+LLAMA2_IMAGES = (
+    "{% for message in messages %}{% if message['role'] == 'user' %}{{ bos_token + '[INST] ' }}" + IMAGES + TEXTS
+    + "{{ ' [/INST]' }}{% else %}{{ ' ' }}" + TEXTS + "{{ ' ' + eos_token }}{% endif %}{% endfor %}"
+)
+PLAIN = "{% for message in messages %}" + IMAGES + TEXTS + "{{ '\n' }}{% endfor %}"
 NUMBERED_TURNS = (
     "{% for message in messages %}{{ loop.index }}. {{ message['role'] }}: " + IMAGES + TEXTS + "\n{% endfor %}"
 )
@@ -147,10 +164,19 @@ ACCEPTED = [
     ("mistral", MISTRAL, LLAMA, True, f"{DEMO}/tokenizer.json"),
     ("llama-3, text", LLAMA3_SET, LLAMA3, True, None),
     ("llama-3", LLAMA3_IMAGES, LLAMA3, True, f"{TOKENIZERS}/llama3.json"),
+    ("llama-3.1, text", LLAMA31, LLAMA3, True, None),
+    ("llama-2", LLAMA2_IMAGES, LLAMA, True, f"{DEMO}/tokenizer.json"),
+    ("plain", PLAIN, QWEN, False, f"{TOKENIZERS}/qwen2.json"),
     ("tags, text", TAGS, LLAMA, False, None),
 ]
+THINKING = (
+    "{% for message in messages %}{{ '<|' + message['role'] + '|>' + message['content'] }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|><think>\n' }}{% endif %}"
+)
+
 REFUSED = [
     ("words between images and question", WORDS_BETWEEN, "images do not stand as one '<image>' before the question"),
+    ("thinking", THINKING, "it begins an answer of the past unlike one to come"),
     ("numbered turns", NUMBERED_TURNS, "its text is not the same around every turn"),
     ("json", "{% for message in messages %}{{ message['content'] | tojson }}{% endfor %}", "the filter 'tojson'"),
     ("macro", "{% macro turn(m) %}{{ m }}{% endmacro %}", "the statement 'macro' is not supported"),
@@ -167,11 +193,18 @@ def question(images, text):
     return {"images": images, "question": text}
 
 
-ONE = [[question(0, "What is this?")], [question(1, "What digit is red?")], [question(2, "Compare 2 é images.")]]
-TWO = [
+# Ten; those of templates that take text alone have no images.
+CONVERSATIONS = [
+    [question(0, "What is this?")],
+    [question(1, "What digit is red?")],
+    [question(2, "Compare 2 é images.")],
+    [question(1, "Two lines:\nfirst, second.")],
+    [question(0, "{{ braces }}, <b>tags</b> & 'quotes' \"of\" 图片 🙂")],
     [question(0, "Hi"), {"answer": "Hello."}, question(0, "Again?")],
     [question(1, "What is it?"), {"answer": "A cat."}, question(0, "Why?")],
     [question(0, "Hi"), {"answer": "Hello."}, question(2, "And these?")],
+    [question(1, "One"), {"answer": "Two\nlines."}, question(0, "Two"), {"answer": "Three."}, question(1, "Four")],
+    [question(0, "a"), {"answer": "b"}, question(0, "c"), {"answer": "d"}, question(0, "e"), {"answer": "f"}, question(3, "g")],
 ]
 
 
@@ -197,9 +230,9 @@ def accepted(name, template, specials, adds_bos, tokenizer):
     text_only = name.endswith("text") and "system" not in name
     conversations, ids = [], []
     encoder = Tokenizer.from_file(str(ROOT / tokenizer)) if tokenizer else None
-    for conversation in ONE + TWO:
-        if text_only and any(message.get("images") for message in conversation):
-            continue
+    for conversation in CONVERSATIONS:
+        if text_only:
+            conversation = [{**message, "images": 0} if "images" in message else message for message in conversation]
         prompt = render(template, conversation, text_only, specials)
         conversations.append({"messages": conversation, "prompt": prompt})
         if encoder:

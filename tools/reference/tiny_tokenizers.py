@@ -1,8 +1,8 @@
-"""Tiny tokenizers of the four kinds that LLaVA checkpoints come with, trained on text made up here.
+"""Tiny tokenizers of the kinds that LLaVA checkpoints come with, trained on text made up here.
 
 - `sentencepiece_folder`: a sentencepiece BPE with byte fallback (LLaMA 2): tokenizer.model and the
   tokenizer.json that Hugging Face derives from one;
-- `byte_level`: byte-level BPE with the split pattern of Llama 3, Qwen 2 or GPT-2.
+- `byte_level`: byte-level BPE with the split pattern of Llama 3, Qwen 2, GPT-2 or SmolLM.
 
 Training is deterministic, so the files can be made again byte for byte with the pinned versions.
 """
@@ -48,6 +48,10 @@ def byte_level(split, size, specials, begin=None, normal_form=None, ignore_merge
         tokenizer.normalizer = normalizers.NFC()
     if split is None:  # GPT-2: the pattern is built into the ByteLevel step
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+    elif split == "digits":  # SmolLM: the same behind single digits
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
+            pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True),
+        ])
     else:
         tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
             pre_tokenizers.Split(Regex(split), behavior="isolated", invert=False),
@@ -79,6 +83,10 @@ def qwen2(size=560):
 
 def gpt2(size=600):
     return byte_level(None, size, ["<|endoftext|>"])
+
+
+def smollm(size=560):
+    return byte_level("digits", size, ["<|endoftext|>", "<|im_start|>", "<|im_end|>"])
 
 
 def train_sentencepiece(size):

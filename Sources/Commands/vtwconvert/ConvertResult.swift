@@ -30,6 +30,7 @@ struct ConvertResult {
   var byteCount: Int
   var schedule: TokenSchedule
   var report: CalibrationReport?
+  var types: TypeChanges
   var errors: PackErrors
   var configuration: ModelConfiguration
   var seconds: [(String, Double)]
@@ -44,7 +45,7 @@ struct ConvertResult {
   private var k: Int { schedule.profiles[schedule.defaultProfile].withdrawalLayer }
 
   var text: String {
-    var text = errors.parts.map(Self.line).joined()
+    var text = "stored \(types.text)\n" + errors.parts.map(Self.line).joined()
     if let report {
       text += report.table
       for warning in report.warnings { text += "warning: \(warning)\n" }
@@ -73,6 +74,7 @@ struct ConvertResult {
         object[key] = record[key]
       }
     }
+    object["types"] = types.json
     object["errors"] = errors.json
     object["profiles"] = .array(
       schedule.profiles.map { profile in

@@ -196,7 +196,8 @@ struct VTWConvert: ParsableCommand {
       keyValuePrecision: plan.keyValuePrecision)
     let result = ConvertResult(
       output: output, byteCount: writer.byteCount, schedule: schedule, report: report,
-      errors: errors, configuration: checkpoint.configuration,
+      types: TypeChanges(of: checkpoint.tensors, in: plan), errors: errors,
+      configuration: checkpoint.configuration,
       seconds: [
         ("importance", seconds(measured - start)), ("pack", seconds(packed - measured)),
         ("calibrate", seconds(calibrated - packed)),

@@ -102,8 +102,8 @@ enum InfoPages {
       let error = errors?[info.key.description]?.doubleValue.map {
         "  error \(fixed(100 * $0, 3)) %"
       }
-      return "\(info.key)  \(shape)  \(info.encoding.name)  \(info.byteRange.count) bytes at "
-        + "\(info.byteRange.lowerBound)\(error ?? "")\n"
+      return "\(info.key)  \(shape)  \(info.encoding.name) from \(info.sourceType)  "
+        + "\(info.byteRange.count) bytes at \(info.byteRange.lowerBound)\(error ?? "")\n"
     }.joined()
   }
 

@@ -33,9 +33,13 @@ package struct ChatTemplate {
       do throws(JinjaError) {
         return try template.recognized(contentIsList: true)
       } catch {
-        // Templates of text models take a message's content as one text.
-        if let result = try? template.recognized(contentIsList: false) { return result }
-        throw error
+        // Templates of text models take a message's content as one text, and do not ask what type
+        // its parts are.
+        do throws(JinjaError) {
+          return try template.recognized(contentIsList: false)
+        } catch let textError {
+          throw JinjaFunctions.contains(jinja, "type") ? error : textError
+        }
       }
     } catch {
       throw InputError(

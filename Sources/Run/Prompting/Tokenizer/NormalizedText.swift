@@ -65,7 +65,7 @@ struct NormalizedText {
         append(source[start], end: end)
       } else {
         var composed: [UInt8] = []
-        for scalar in String(decoding: stretch, as: UTF8.self)._nfc {
+        for scalar in Self.orderingMarks(of: String(decoding: stretch, as: UTF8.self))._nfc {
           composed.append(contentsOf: UTF8.encode(scalar) ?? UTF8.encodedReplacementCharacter)
         }
         if composed.elementsEqual(stretch) {
@@ -76,6 +76,34 @@ struct NormalizedText {
       }
       start = end
     }
+  }
+
+  /// `text` with the combining marks of each run in their canonical order, which changes no
+  /// normalisation form.
+  ///
+  /// The standard library orders them by insertion, so that a run of a hundred thousand, which anybody
+  /// can paste, would take seconds.
+  private static func orderingMarks(of text: String) -> String {
+    var scalars = Array(text.unicodeScalars)
+    var start = 0
+    while start < scalars.count {
+      var end = start
+      while end < scalars.count, combiningClass(scalars[end]) != 0 { end += 1 }
+      if end - start > 1 {
+        let ordered = scalars[start..<end].enumerated().sorted { a, b in
+          (combiningClass(a.element), a.offset) < (combiningClass(b.element), b.offset)
+        }
+        scalars.replaceSubrange(start..<end, with: ordered.map(\.element))
+      }
+      start = end + 1
+    }
+    var result = ""
+    result.unicodeScalars.append(contentsOf: scalars)
+    return result
+  }
+
+  private static func combiningClass(_ scalar: Unicode.Scalar) -> UInt8 {
+    scalar.properties.canonicalCombiningClass.rawValue
   }
 
   private mutating func append(_ byte: UInt8, end: Int) {

@@ -21,15 +21,23 @@ struct PairMerger {
     var id: Int32
   }
 
+  /// A pair that could be joined, in 16 bytes, as a heap of them is walked much.
   private struct Entry {
-    var rank: UInt32
+    /// The rank above, the place of the left symbol below.
+    private var order: UInt64
     var id: Int32
-    var left: Int
-    var count: Int
+    /// Bytes of both.
+    var count: Int32
 
-    static func < (a: Entry, b: Entry) -> Bool {
-      a.rank != b.rank ? a.rank < b.rank : a.left < b.left
+    init(_ candidate: Candidate, left: Int, count: Int) {
+      order = UInt64(candidate.rank) << 32 | UInt64(left)
+      id = candidate.id
+      self.count = Int32(truncatingIfNeeded: count)
     }
+
+    var left: Int { Int(order & 0xFFFF_FFFF) }
+
+    static func < (a: Entry, b: Entry) -> Bool { a.order < b.order }
   }
 
   private(set) var symbols: [Symbol] = []
@@ -55,10 +63,10 @@ struct PairMerger {
       let left = entry.left
       let right = symbols[left].next
       guard symbols[left].count > 0, right < symbols.count,
-        symbols[left].count + symbols[right].count == entry.count
+        symbols[left].count + symbols[right].count == Int(entry.count)
       else { continue }
       symbols[left].id = entry.id
-      symbols[left].count = entry.count
+      symbols[left].count = Int(entry.count)
       symbols[right].count = 0
       let next = symbols[right].next
       symbols[left].next = next
@@ -75,9 +83,7 @@ struct PairMerger {
     _ left: Int, _ right: Int, _ text: [UInt8], _ rules: MergeRules
   ) {
     guard let found = rules.candidate(symbols[left], symbols[right], in: text) else { return }
-    let entry = Entry(
-      rank: found.rank, id: found.id, left: left,
-      count: symbols[left].count + symbols[right].count)
+    let entry = Entry(found, left: left, count: symbols[left].count + symbols[right].count)
     var place = heap.count
     heap.append(entry)
     while place > 0 {

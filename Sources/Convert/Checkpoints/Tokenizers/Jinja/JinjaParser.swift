@@ -49,7 +49,8 @@ struct JinjaParser {
   private static func loop(
     _ parser: inout JinjaParser, _ segments: [JinjaSegment], _ place: inout Int, _ depth: Int
   ) throws(JinjaError) -> JinjaNode {
-    let variable = try parser.name()
+    var variables = [try parser.name()]
+    while parser.accept(",") { variables.append(try parser.name()) }
     guard parser.accept(name: "in") else { throw JinjaError("'for' without 'in'") }
     // `x if condition` filters the loop here, so no conditional expression may be read.
     let iterable = try parser.or()
@@ -57,7 +58,7 @@ struct JinjaParser {
     try parser.end()
     let (body, end) = try block(segments, &place, until: ["endfor", "else"], depth: depth + 1)
     guard end?.word == "endfor" else { throw JinjaError("'else' of a loop is not supported") }
-    return .loop(variable: variable, over: iterable, where: filter, body: body)
+    return .loop(variables: variables, over: iterable, where: filter, body: body)
   }
 
   private static func branches(

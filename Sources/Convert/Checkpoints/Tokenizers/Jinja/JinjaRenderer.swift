@@ -49,20 +49,20 @@ struct JinjaRenderer {
           try run(branch.body)
           break
         }
-      case .loop(let variable, let iterable, let filter, let body):
-        try loop(variable, try list(try evaluate(iterable)), filter, body)
+      case .loop(let variables, let iterable, let filter, let body):
+        try loop(variables, try list(try evaluate(iterable)), filter, body)
       }
     }
   }
 
   private mutating func loop(
-    _ variable: String, _ values: [JinjaValue], _ filter: JinjaExpression?, _ body: [JinjaNode]
+    _ variables: [String], _ values: [JinjaValue], _ filter: JinjaExpression?, _ body: [JinjaNode]
   ) throws(JinjaError) {
     var items = values
     if let filter {
       items = []
       for value in values {
-        scopes.append([variable: value])
+        scopes.append(try Self.binding(variables, to: value))
         if try isTrue(try evaluate(filter)) { items.append(value) }
         scopes.removeLast()
       }
@@ -75,10 +75,23 @@ struct JinjaRenderer {
         "previtem": index > 0 ? items[index - 1] : .undefined,
         "nextitem": index + 1 < items.count ? items[index + 1] : .undefined,
       ]
-      scopes.append([variable: item, "loop": .dictionary(state)])
+      var scope = try Self.binding(variables, to: item)
+      scope["loop"] = .dictionary(state)
+      scopes.append(scope)
       try run(body)
       scopes.removeLast()
     }
+  }
+
+  /// The variables of a loop for one value of it.
+  private static func binding(
+    _ variables: [String], to value: JinjaValue
+  ) throws(JinjaError) -> [String: JinjaValue] {
+    if variables.count == 1 { return [variables[0]: value] }
+    guard case .list(let parts) = value, parts.count == variables.count else {
+      throw JinjaError("a loop over \(variables.count) variables has values of another kind")
+    }
+    return Dictionary(zip(variables, parts)) { $1 }
   }
 
   private mutating func write(_ text: String) throws(JinjaError) {

@@ -51,8 +51,9 @@ indirect enum JinjaExpression: Equatable {
 indirect enum JinjaNode: Equatable {
   case text(String)
   case output(JinjaExpression)
+  /// With several variables each value is a list of as many.
   case loop(
-    variable: String, over: JinjaExpression, where: JinjaExpression?, body: [JinjaNode])
+    variables: [String], over: JinjaExpression, where: JinjaExpression?, body: [JinjaNode])
   /// The first branch whose condition holds; nil is `else`.
   case branches([JinjaBranch])
   /// `{% set name = … %}` or `{% set object.name = … %}`
