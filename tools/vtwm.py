@@ -5,6 +5,7 @@ Python 3.9 or later, standard library only (numpy speeds up `dump` where it is i
 
     vtwm.py info FILE            what is in the file
     vtwm.py verify FILE          every check of the page, every checksum, every weight finite
+    vtwm.py calibration FILE     why this K, and whether the recorded curves lead to it
     vtwm.py dump FILE TENSOR     the tensor's values, one row a line
     vtwm.py diff FILE FILE       what differs; exit status 1 if anything does
     vtwm.py ids FILE             content id, and the SHA-256 of every section
@@ -838,6 +839,45 @@ def info(args):
               f" {tensor['size']} bytes, from {tensor['source']}")
 
 
+def calibration(args):
+    record = File(args.file).calibration
+    need(record is not None, "was not calibrated")
+    for line in record.get("explanation", []) + [f"warning: {text}" for text in record.get("warnings", [])]:
+        print(ascii(line)[1:-1])
+    chosen, final = chosen_layers(record)
+    print(f"K = {record['k']} of {record['layers']}; from the curves: {chosen}, after held-out samples {final}")
+    need(record["k"] == final and record.get("k_calibrated", chosen) == chosen, "the curves lead to another K")
+
+
+def chosen_layers(record):
+    """What the record's rule takes on its curves, before and after the held-out samples had their say."""
+    rule, layers = record["criterion"], record["layers"]
+    key = {"paper": "first_token_mean_kl", "quantile": "quantile_kl"}.get(rule["rule"], "mean_kl")
+
+    def passes(curve, k):
+        point = curve[k]
+        return point[key] <= rule["eta"] and (rule["rule"] == "paper" or point["agreement"] >= rule["agreement"])
+
+    def sustained(curves):
+        k = layers
+        while k > rule["first_layer"] and all(passes(curve, k - 1) for curve in curves):
+            k -= 1
+        return k
+
+    parts = [[task[part] for task in record["tasks"] if part in task] for part in ("curve", "holdout_curve")]
+    if rule["rule"] == "budget":
+        allowed = [row for row in record["layer_costs"] if row["flops_ratio"] <= rule["flops"]]
+        k = min(allowed, key=lambda row: row["worst_mean_kl"])["k"] if allowed else layers
+        return k, k
+    if rule["rule"] == "paper":
+        pooled = [record["pooled"][part] for part in ("curve", "holdout_curve") if part in record["pooled"]]
+        found = [k for k in range(rule["first_layer"], layers) if passes(pooled[0], k)] + [layers]
+        both = [k for k in found if k == layers or all(passes(curve, k) for curve in pooled)]
+        return found[0], both[0]
+    k = sustained(parts[0])
+    return k, max(k, sustained(parts[1])) if parts[1] else k
+
+
 def verify(args):
     file = File(args.file)
     file.verify()
@@ -1005,7 +1045,7 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (info, verify, dump, diff, ids, annotate):
+    for command in (info, verify, calibration, dump, diff, ids, annotate):
         sub = commands.add_parser(command.__name__)
         sub.add_argument("file")
         if command is dump:

@@ -134,6 +134,50 @@ import Testing
     #expect(found["warnings"]?.arrayValue?.isEmpty == true)
   }
 
+  /// The file's own words, and K once more from its curves by the independent reader.
+  @Test(arguments: [
+    (["--holdout", "0"], "relation decided"), ([], "held-out samples"),
+    (["--flops", "0.9"], "rule 'budget'"), (["--quantile", "90"], "rule 'quantile'"),
+    (["--preset", "paper", "--holdout", "0.3"], "rule 'paper'"),
+    (["--flops", "0.1"], "no K is that cheap"),
+  ])
+  func theFileExplainsItsLayer(options: [String], says: String) throws {
+    let done = try convert(
+      Self.demo, "m.vtwm", ["--calib", Self.calibration, "--json"] + options)
+    try #require(done.status == 0, "\(done.errors)")
+    let found = try done.json
+    let page = try Programs.run("vtwinfo", [folder.path("m.vtwm"), "--calibration"])
+    #expect(page.status == 0 && page.output.contains(says), "\(page.output)")
+    #expect(page.output.contains("vtwrun --eta") && page.output.contains("a budget buys"))
+    let record = try #require(
+      try Programs.run("vtwinfo", [folder.path("m.vtwm"), "--json"]).json["calibration"])
+    for key in ["k", "k_calibrated", "criterion", "eta", "layer_costs", "explanation", "warnings"] {
+      #expect(record[key] != nil && record[key] == found[key], "\(key)")
+    }
+    let check = try Programs.run(
+      "/usr/bin/env",
+      ["python3", repositoryPath("tools/vtwm.py"), "calibration", folder.path("m.vtwm")])
+    #expect(check.status == 0, "\(check.output)\(check.errors)")
+  }
+
+  /// What the sets lack stands in the record too, not only on the terminal.
+  @Test func warningsOfTheSetsAreKept() throws {
+    let done = try convert(
+      Self.demo, "m.vtwm",
+      ["--calib", Self.calibration, "--calib-limit", "20", "--holdout", "0.5", "--json"])
+    try #require(done.status == 0, "\(done.errors)")
+    let warnings = try #require(try done.json["warnings"]?.arrayValue).compactMap(\.stringValue)
+    #expect(warnings.contains { $0.contains("fewer than 8 samples") }, "\(warnings)")
+  }
+
+  @Test func refusesMoreTasksThanARecordHolds() throws {
+    let picture = try fileBytes(at: fixturePath("images/square-96.jpg"), limit: 1 << 20)
+    for task in 0..<256 { try folder.write(picture, to: "set/\(task)/a.jpg") }
+    try expectRefused(
+      try convert(Self.demo, "m.vtwm", ["--calib", folder.path("set"), "--min-task", "1"]),
+      "--min-task")
+  }
+
   @Test func handsOnLayerIsTakenAsItIs() throws {
     let done = try convert(Self.demo, "m.vtwm", ["--k", "6", "--json"])
     try #require(done.status == 0, "\(done.errors)")
@@ -278,7 +322,10 @@ import Testing
   @Test func usageErrorsExitWith64() throws {
     #expect(try Programs.run("vtwconvert", []).status == 64)
     #expect(try convert(Self.demo, "m.vtwm", ["--encoding", "q3"]).status == 64)
-    #expect(try convert(Self.demo, "m.vtwm", ["--preset", "other"]).status == 64)
+    for options in [
+      ["--preset", "other"], ["--quantile", "0"], ["--flops", "1.5"], ["--agreement", "2"],
+      ["--flops", "0.5", "--eta", "0.1"], ["--preset", "paper", "--quantile", "95"],
+    ] { #expect(try convert(Self.demo, "m.vtwm", options).status == 64, "\(options)") }
   }
 
   // MARK: Helpers

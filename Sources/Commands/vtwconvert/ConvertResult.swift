@@ -30,7 +30,7 @@ struct ConvertResult {
   var seconds: [(String, Double)]
 
   // Reports count a prompt of one image and this many text rows, as the design's check values do.
-  private static let textRows = 64
+  static let textRows = 64
 
   private func ratios(_ profile: ScheduleProfile) -> (operations: Double, keyValue: Double) {
     profile.costRatios(configuration, textRows: Self.textRows)
@@ -42,8 +42,8 @@ struct ConvertResult {
     var text = ""
     if let report {
       text += report.table
-      for warning in report.warnings { text += "warning: \(warning)\n" }
-      text += report.explanation + "\n"
+      for warning in report.warnings { text += wrapped("warning: \(warning)") }
+      text += report.explanation.map { wrapped($0) }.joined() + CalibrationText.thresholds(report)
     }
     let profile = schedule.profiles[schedule.defaultProfile]
     let ratio = ratios(profile)
@@ -63,8 +63,8 @@ struct ConvertResult {
       ("layers", .integer(schedule.layerCount)), ("k", .integer(k)),
     ])
     if let record = report?.json {
-      for key in ["criterion", "tasks", "pooled", "eta", "warnings", "refused"] {
-        object[key] = record[key]
+      for member in record.objectValue?.members ?? [] where object[member.key] == nil {
+        object[member.key] = member.value
       }
     }
     object["profiles"] = .array(

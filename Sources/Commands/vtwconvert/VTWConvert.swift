@@ -50,11 +50,7 @@ struct VTWConvert: ParsableCommand {
   @Option(help: "Set the withdrawal layer by hand.")
   var k: Int?
 
-  @Option(help: "Largest mean KL in nats (default: 0.01; preset paper: 0.003).")
-  var eta: Double?
-
-  @Option(help: "Criterion: default (every task, several answer tokens) or paper (published rule).")
-  var preset = "default"
+  @OptionGroup(title: "Criterion") var criterion: CriterionOptions
 
   @Option(help: "Answer positions compared per sample.")
   var calibTokens = 8
@@ -95,10 +91,6 @@ struct VTWConvert: ParsableCommand {
     guard Encoding(name: encoding) != nil else {
       throw ValidationError("--encoding must be q8, bf16, f16 or f32.")
     }
-    guard ["default", "paper"].contains(preset) else {
-      throw ValidationError("--preset must be default or paper.")
-    }
-    if let eta, !(eta > 0 && eta.isFinite) { throw ValidationError("--eta must be above 0.") }
     guard (1...4096).contains(calibTokens) else {
       throw ValidationError("--calib-tokens must be in 1...4096.")
     }
@@ -175,20 +167,16 @@ struct VTWConvert: ParsableCommand {
       tokenizer: tokenizer, template: checkpoint.template)
   }
 
+  private var holdoutShare: Double { holdout ?? criterion.holdout }
+
   private func say(_ text: String) {
     if !quiet { StandardError.write(text) }
-  }
-
-  private var criterion: Criterion {
-    var criterion = preset == "paper" ? Criterion.paper : Criterion.sustained
-    if let eta { criterion.eta = eta }
-    return criterion
   }
 
   /// The samples of all sets, apart for choosing and for checking; nil without `--calib`.
   private func calibrationSamples(
     _ checkpoint: Checkpoint
-  ) throws(InputError) -> (choose: SampleSet, check: SampleSet)? {
+  ) throws(InputError) -> CalibrationSamples? {
     guard !calib.isEmpty else { return nil }
     guard checkpoint.configuration.vision != nil else {
       throw InputError(input, "is a text-only model; --calib needs one that sees images")
@@ -198,12 +186,21 @@ struct VTWConvert: ParsableCommand {
     if let calibLimit { all = all.limited(to: calibLimit, seed: seed) }
     let (judged, warnings) = all.mergingSmallTasks(below: minTask)
     for warning in warnings { say("warning: \(warning)\n") }
-    let parts = judged.split(holdout: holdout ?? (preset == "paper" ? 0 : 0.25), seed: seed)
-    return (parts.calibration, parts.heldout)
+    let mostTasks = CalibrationReport.mostTasks(
+      layerCount: checkpoint.configuration.text.layerCount)
+    guard judged.tasks.count <= mostTasks else {
+      throw InputError(
+        calib.joined(separator: ", "),
+        "\(judged.tasks.count) tasks, but a file of this model keeps the curves of \(mostTasks); "
+          + "raise --min-task, so that small tasks are judged together")
+    }
+    let parts = judged.split(holdout: holdoutShare, seed: seed)
+    return CalibrationSamples(
+      choose: parts.calibration, check: parts.heldout, warnings: warnings)
   }
 
   private func calibrate(
-    _ samples: (choose: SampleSet, check: SampleSet), checkpoint: Checkpoint,
+    _ samples: CalibrationSamples, checkpoint: Checkpoint,
     tensors: TensorTable, plan: PackPlan, compute: Compute
   ) throws(InputError) -> CalibrationReport {
     let tokenizer = try Tokenizer(checkpoint.tokenizer)
@@ -236,12 +233,23 @@ struct VTWConvert: ParsableCommand {
     guard !chosen.divergences.isEmpty else {
       throw InputError(calib.joined(separator: ", "), "no sample could be used for calibration")
     }
+    let costs = WithdrawalCosts(
+      checkpoint.configuration,
+      keyValueRowBytes: 2 * checkpoint.configuration.text.keyValueWidth
+        * plan.keyValuePrecision.byteCount,
+      textRows: ConvertResult.textRows)
+    let criterion = criterion.criterion(costs)
+    func curves(_ divergences: [SampleDivergence]) -> CalibrationCurves {
+      CalibrationCurves(
+        divergences, layerCount: layerCount, percentile: criterion.percentile ?? 95)
+    }
     return CalibrationReport(
-      criterion: criterion, answerTokens: calibTokens, seed: seed,
-      curves: CalibrationCurves(chosen.divergences, layerCount: layerCount),
-      holdout: checked.divergences.isEmpty
-        ? nil : CalibrationCurves(checked.divergences, layerCount: layerCount),
-      refused: refused)
+      criterion: criterion,
+      setup: CalibrationReport.Setup(
+        answerTokens: calibTokens, seed: seed, holdout: holdoutShare),
+      costs: costs, curves: curves(chosen.divergences),
+      holdout: checked.divergences.isEmpty ? nil : curves(checked.divergences),
+      setWarnings: samples.warnings, refused: refused)
   }
 
   /// The profile by hand or by calibration, and the thresholds that a user may choose at run time.

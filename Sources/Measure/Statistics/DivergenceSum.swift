@@ -45,11 +45,14 @@ package struct DivergenceSum: Sendable {
   /// All divergences as multiples of `tick`, ascending: the canonical form of the sum.
   package var ticks: [UInt64] { values.sorted() }
 
+  /// Sum of all divergences in nats.
+  package var total: Double {
+    Double(values.reduce(0 as UInt128) { $0 + UInt128($1) }) * Self.tick
+  }
+
   /// Mean divergence in nats; nil without samples.
   package var meanDivergence: Double? {
-    guard !values.isEmpty else { return nil }
-    let total = values.reduce(0 as UInt128) { $0 + UInt128($1) }
-    return Double(total) / Double(values.count) * Self.tick
+    values.isEmpty ? nil : total / Double(values.count)
   }
 
   /// Largest divergence in nats; nil without samples.
