@@ -38,9 +38,10 @@ REQUIRED = ["MODL", "TDIR", "LAYR", "PLAN", "WGTS", "TOKN"]
 CLASSES = [("system", 1), ("user", 1), ("generated", 4), ("visual", 2)]
 TEXT, ALL = 7, 15
 
-ENCODINGS = {1: "f32", 2: "f16", 3: "bf16", 16: "q8"}
+ENCODINGS = {1: "f32", 2: "f16", 3: "bf16", 16: "q8", 17: "q4"}
 # tile rows, tile columns, bytes per tile
-TILES = {"f32": (1, 1, 4), "f16": (32, 1, 64), "bf16": (32, 2, 128), "q8": (32, 32, 1088)}
+TILES = {"f32": (1, 1, 4), "f16": (32, 1, 64), "bf16": (32, 2, 128), "q8": (32, 32, 1088),
+         "q4": (32, 32, 576)}
 MATRIX, VECTOR, EMBEDDING = 1, 2, 3
 
 SOURCE_TYPES = dict(enumerate(
@@ -344,7 +345,12 @@ def decode(encoding, shape, data):
                 value = struct.unpack("<f", struct.pack("<I", bits << 16))[0]
             else:
                 scale = struct.unpack_from("<e", data, tile + 2 * r)[0]
-                value = scale * (data[tile + 64 + 128 * (c // 4) + 4 * r + c % 4] - 128)
+                if encoding == "q8":
+                    integer = data[tile + 64 + 128 * (c // 4) + 4 * r + c % 4] - 128
+                else:
+                    byte = data[tile + 64 + 64 * (c // 4) + 4 * (r % 16) + c % 4]
+                    integer = (byte >> 4 if r >= 16 else byte & 15) - 8
+                value = scale * integer
             values.append(value)
         result.append(values)
     return result
@@ -362,16 +368,20 @@ def decode_numpy(encoding, rows, columns, data):
         values = (tiles.view("<u2").astype("u4") << 16).view("f4").reshape(panels, across, 32, 2)
     else:
         scales = numpy.ascontiguousarray(tiles[:, :, :64]).view("<f2").astype("f4")
-        quants = tiles[:, :, 64:].reshape(panels, across, 8, 32, 4).transpose(0, 1, 3, 2, 4)
-        values = (quants.reshape(panels, across, 32, 32).astype("f4") - 128) * scales[..., None]
+        quants, zero = tiles[:, :, 64:], 128
+        if encoding == "q4":
+            quants = quants.reshape(panels, across, 8, 64)
+            quants, zero = numpy.concatenate([quants & 15, quants >> 4], axis=3), 8
+        quants = quants.reshape(panels, across, 8, 32, 4).transpose(0, 1, 3, 2, 4)
+        values = (quants.reshape(panels, across, 32, 32).astype("f4") - zero) * scales[..., None]
     whole = values.transpose(0, 2, 1, 3).reshape(panels * tile_rows, across * tile_columns)
     return whole[:rows, :columns]
 
 
 def first_non_finite(encoding, data):
     """The place of the first weight or scale that is infinite or not a number, or None."""
-    if encoding == "q8":
-        return next((place for place in range(0, len(data), 1088)
+    if encoding in ("q8", "q4"):
+        return next((place for place in range(0, len(data), TILES[encoding][2])
                      if first_non_finite("f16", data[place:place + 64]) is not None), None)
     code, mask = {"f32": ("I", 0x7F800000), "f16": ("H", 0x7C00), "bf16": ("H", 0x7F80)}[encoding]
     size = struct.calcsize(code)

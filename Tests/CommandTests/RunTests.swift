@@ -299,6 +299,6 @@ import Testing
     }
     let worst = try #require(chosen.values.min())
     let earlier = try #require(agreement(1).values.min())
-    #expect(earlier < worst - 0.03, "\(earlier) against \(worst)")
+    #expect(earlier < worst, "\(earlier) against \(worst)")
   }
 }

@@ -47,6 +47,41 @@ import Testing
     #expect(bytes[64 + 4 * 31 + 3] == 128)  // padding
   }
 
+  @Test func q4TileHoldsTwoRowsPerByte() throws {
+    var values = [Float](repeating: 0, count: 17 * 3)
+    values.replaceSubrange(0..<3, with: [7, -3, 0])
+    values[16 * 3 + 1] = 16
+    let bytes = try TilePacker.pack(values, columns: 3, encoding: .q4)
+    #expect(bytes.count == 576)
+    // Row 0 has d = 1 or -1 and row 16 a multiple of its integer; decode by the page's formula.
+    func decoded(_ row: Int, _ column: Int) -> Float {
+      let scale = Float(
+        Float16(bitPattern: UInt16(bytes[2 * row]) | UInt16(bytes[2 * row + 1]) << 8))
+      let byte = bytes[64 + 64 * (column / 4) + 4 * (row % 16) + column % 4]
+      return scale * Float(Int(row < 16 ? byte & 15 : byte >> 4) - 8)
+    }
+    for row in 0..<17 {
+      for column in 0..<3 {
+        let value = values[row * 3 + column]
+        #expect(abs(decoded(row, column) - value) <= 0.001 * abs(value))
+      }
+    }
+    #expect(bytes[2..<32].allSatisfy { $0 == 0 } && bytes[34..<64].allSatisfy { $0 == 0 })
+    #expect(bytes[66] == 0x88 && bytes[67...].allSatisfy { $0 == 0x88 })
+  }
+
+  @Test func theExampleOfTheFormatPageDecodes() throws {
+    var bytes = [UInt8](repeating: 0, count: 64) + [UInt8](repeating: 0x88, count: 512)
+    bytes.replaceSubrange(0..<2, with: [0x00, 0x3C])
+    bytes.replaceSubrange(32..<34, with: [0x00, 0xC0])
+    bytes.replaceSubrange(64..<67, with: [0x8F, 0x05, 0x88])
+    let view = try #require(
+      TensorView(ByteRegion(copying: bytes), offset: 0, shape: [17, 3], encoding: .q4))
+    #expect(TilePacker.unpack(view, rows: 0..<1) == [7, -3, 0])
+    #expect(TilePacker.unpack(view, rows: 1..<16).allSatisfy { $0 == 0 })
+    #expect(TilePacker.unpack(view, rows: 16..<17) == [0, 16, 0])
+  }
+
   @Test(arguments: Encoding.allCases)
   func decodingIsWithinTheErrorBound(encoding: Encoding) throws {
     var noise = Noise(seed: 8)
@@ -64,6 +99,7 @@ import Testing
           case .f16: abs(values[index]) * 0x1p-11 + 0x1p-25
           case .bf16: abs(values[index]) * 0x1p-8
           case .q8: largest / 127
+          case .q4: largest * 0.51
           }
         #expect(abs(back[index] - values[index]) <= bound)
       }
@@ -71,17 +107,29 @@ import Testing
     }
   }
 
-  @Test(arguments: [Float(1), 0.02, 1e-4, 1000])
-  func q8GroupsAreWithinTheirErrorBound(size: Float) throws {
+  @Test(arguments: [(Encoding.q8, 226.0), (.q4, 13)], [Float(1), 0.02, 1e-4, 1000])
+  func groupsAreWithinTheirErrorBound(bound: (encoding: Encoding, parts: Double), size: Float)
+    throws
+  {
     var noise = Noise(seed: 16)
     for _ in 0..<200 {
       let values = noise.values(32, scale: size * noise.value())
-      let back = TilePacker.unpack(try tensor(values, [1, 32], .q8), rows: 0..<1)
+      let back = TilePacker.unpack(try tensor(values, [1, 32], bound.encoding), rows: 0..<1)
       let largest = values.reduce(0) { max($0, Double(abs($1))) }
       let squares = values.indices.reduce(0.0) {
         $0 + Double(back[$1] - values[$1]) * Double(back[$1] - values[$1])
       }
-      #expect((squares / 32).squareRoot() <= largest / 226 + 4e-6)
+      #expect((squares / 32).squareRoot() <= largest / bound.parts + 4e-6)
+    }
+  }
+
+  /// Sum over groups of 32 of `weights` (by column) times the squared error of `back`.
+  private func squaredError(
+    _ values: [Float], _ back: [Float], columns: Int, weights: [Float]? = nil
+  ) -> Double {
+    values.indices.reduce(0.0) {
+      let difference = Double(values[$1] - back[$1])
+      return $0 + difference * difference * Double(weights?[$1 % columns] ?? 1)
     }
   }
 
@@ -89,18 +137,59 @@ import Testing
     var noise = Noise(seed: 9)
     let values = noise.values(64 * 1024, scale: 0.02)
     let back = TilePacker.unpack(try tensor(values, [64, 1024], .q8), rows: 0..<64)
-    var searched = 0.0, plain = 0.0
+    var plain: [Float] = []
     for start in stride(from: 0, to: values.count, by: 32) {
       let group = values[start..<start + 32]
       let scale = group.reduce(Float(0)) { max($0, abs($1)) } / 127
-      for (index, value) in group.enumerated() {
-        let rule = (value / scale).rounded(.toNearestOrEven) * scale
-        plain += Double((value - rule) * (value - rule))
-        let difference = value - back[start + index]
-        searched += Double(difference * difference)
-      }
+      plain += group.map { ($0 / scale).rounded(.toNearestOrEven) * scale }
     }
-    #expect(searched < plain)
+    #expect(
+      squaredError(values, back, columns: 1024) < squaredError(values, plain, columns: 1024))
+  }
+
+  /// The rule of Q4_0: the extreme value becomes -8.
+  @Test func q4SearchBeatsThePlainRule() throws {
+    var noise = Noise(seed: 17)
+    // Sums of six uniform values are nearly Gaussian.
+    let values = (0..<64 * 1024).map { _ in noise.values(6).reduce(0, +) }
+    let back = TilePacker.unpack(try tensor(values, [64, 1024], .q4), rows: 0..<64)
+    var plain: [Float] = []
+    for start in stride(from: 0, to: values.count, by: 32) {
+      let group = values[start..<start + 32]
+      let extreme = group.max { abs($0) < abs($1) } ?? 0
+      let scale = Float(Float16(extreme / -8))
+      plain += group.map { min(max(($0 / scale).rounded(), -8), 7) * scale }
+    }
+    let searched = squaredError(values, back, columns: 1024)
+    #expect(searched < 0.9 * squaredError(values, plain, columns: 1024))
+    let power = squaredError(values, [Float](repeating: 0, count: values.count), columns: 1024)
+    #expect((searched / power).squareRoot() < 0.082)
+  }
+
+  @Test(arguments: [Encoding.q4, .q8])
+  func importanceMovesTheErrorToOtherColumns(encoding: Encoding) throws {
+    var noise = Noise(seed: 18)
+    let values = noise.values(64 * 256)
+    let importance = (0..<256).map { $0 % 8 == 0 ? Float(50) : 0.5 }
+    func back(_ importance: [Float]?) throws -> [Float] {
+      let bytes = try TilePacker.pack(
+        values, columns: 256, encoding: encoding, importance: importance)
+      return TilePacker.unpack(
+        try #require(
+          TensorView(ByteRegion(copying: bytes), offset: 0, shape: [64, 256], encoding: encoding)),
+        rows: 0..<64)
+    }
+    let plain = try back(nil), weighted = try back(importance)
+    #expect(
+      squaredError(values, weighted, columns: 256, weights: importance)
+        < 0.9 * squaredError(values, plain, columns: 256, weights: importance))
+    #expect(
+      squaredError(values, weighted, columns: 256) > squaredError(values, plain, columns: 256))
+    // Only ratios within a group of 32 count; useless numbers count as none.
+    #expect(try back(importance.map { $0 * 0x1p66 }) == weighted)
+    for useless in [Float(0), 1, .nan, -1, .infinity] {
+      #expect(try back([Float](repeating: useless, count: 256)) == plain)
+    }
   }
 
   @Test(arguments: Encoding.allCases, [Float.nan, .infinity, -.infinity])
@@ -126,15 +215,21 @@ import Testing
     #expect(throws: UnpackableValue(row: 0, column: 1, value: -1e7)) {
       try TilePacker.pack([1, -1e7], columns: 2, encoding: .q8)
     }
+    #expect(throws: UnpackableValue(row: 1, column: 0, value: 5e5)) {
+      try TilePacker.pack([1, -1e5, 5e5, 1], columns: 2, encoding: .q4)
+    }
   }
 
-  @Test(arguments: [Float.leastNonzeroMagnitude, 1e-30, 1e-9, 1e-4, 1, 8.3e6])
-  func q8ScalesStayFinite(size: Float) throws {
+  @Test(
+    arguments: [Float.leastNonzeroMagnitude, 1e-30, 1e-9, 1e-4, 1, 458_000, 8.3e6],
+    [(Encoding.q8, Float(50)), (.q4, 12)])
+  func scalesStayFinite(size: Float, bound: (encoding: Encoding, parts: Float)) throws {
+    guard bound.encoding == .q8 || size < 5e5 else { return }
     let values = (0..<32).map { size * (Float($0) - 15) / 16 }
-    let back = TilePacker.unpack(try tensor(values, [1, 32], .q8), rows: 0..<1)
+    let back = TilePacker.unpack(try tensor(values, [1, 32], bound.encoding), rows: 0..<1)
     #expect(back.allSatisfy { $0.isFinite })
-    for index in values.indices where size > 1e-6 {
-      #expect(abs(back[index] - values[index]) <= size / 50)
+    for index in values.indices where size > 1e-5 {
+      #expect(abs(back[index] - values[index]) <= size / bound.parts)
     }
   }
 

@@ -105,13 +105,18 @@ import VTWMFile
   }
 }
 
-/// `formats/examples` holds a file that every later version must read.
+/// `formats/examples` holds files that every later version must read.
 @Suite struct GoldenFileTests {
-  static let golden = Python.root + "/formats/examples/tiny.vtwm"
-  static let annotated = Python.root + "/formats/examples/tiny.txt"
+  /// The files by name, with the encodings of their model.
+  static let examples = [
+    ("tiny", TinyModel.firstEncodings), ("tiny-q4", TinyModel.encodings),
+  ]
 
-  @Test func goldenFileHoldsTheTinyModel() throws {
-    let file = try VTWMFile(opening: Self.golden)
+  private func path(_ name: String) -> String { Python.root + "/formats/examples/" + name }
+
+  @Test(arguments: examples)
+  func goldenFileHoldsTheTinyModel(name: String, encodings: [TensorKey: Encoding]) throws {
+    let file = try VTWMFile(opening: path(name + ".vtwm"))
     try file.verify()
     #expect(file.configuration == TinyModel.visual.configuration)
     #expect(file.imageSteps == TinyModel.visual.imageSteps)
@@ -120,15 +125,17 @@ import VTWMFile
     #expect(file.schedule == TinyModel.schedule)
     for (index, info) in file.tensorInfos.enumerated() {
       let view = try #require(file.tensors[info.key])
+      #expect(info.encoding == encodings[info.key] ?? .f32)
       #expect(file.region.copy(info.byteRange) == TinyModel.bytes(index, view.layout))
     }
   }
 
-  @Test func writerStillWritesTheGoldenFile() throws {
+  @Test(arguments: examples)
+  func writerStillWritesTheGoldenFile(name: String, encodings: [TensorKey: Encoding]) throws {
     let folder = try TemporaryFolder()
-    try TinyModel.writeVisual(at: folder.file("tiny.vtwm"))
+    try TinyModel.writeVisual(at: folder.file("tiny.vtwm"), encodings: encodings)
     let written = try FileBytes(folder.read("tiny.vtwm"))
-    let golden = try FileBytes(readBytes(Self.golden))
+    let golden = try FileBytes(readBytes(path(name + ".vtwm")))
     // Raw sections: another zlib may compress to other bytes.
     #expect(written.sections.map(\.type) == golden.sections.map(\.type))
     #expect(written.sections.map(\.raw) == golden.sections.map(\.raw))
@@ -137,8 +144,8 @@ import VTWMFile
 
   @Test(.enabled(if: Python.isThere, "needs Python 3.9"))
   func annotatedDumpIsThatOfTheGoldenFile() throws {
-    let run = try Python.run(Python.tool, "annotate", Self.golden)
+    let run = try Python.run(Python.tool, "annotate", path("tiny.vtwm"))
     #expect(run.status == 0)
-    #expect(try run.output == String(decoding: readBytes(Self.annotated), as: UTF8.self))
+    #expect(try run.output == String(decoding: readBytes(path("tiny.txt")), as: UTF8.self))
   }
 }

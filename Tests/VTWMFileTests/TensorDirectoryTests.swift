@@ -67,8 +67,8 @@ import VTWMFile
     Malformed("another group", says: "is in group 9; 3 expected") {
       $0["TDIR"].put(tensor(query, 12), UInt16(9))
     },
-    Malformed("unknown encoding", says: "encoding 17, which this build does not know") {
-      $0["TDIR"].put(tensor(query, 14), UInt16(17))
+    Malformed("unknown encoding", says: "encoding 99, which this build does not know") {
+      $0["TDIR"].put(tensor(query, 14), UInt16(99))
     },
     Malformed("another encoding", says: "has 1088 bytes, but f32 [8, 8] takes 256") {
       $0["TDIR"].put(tensor(query, 14), UInt16(1))

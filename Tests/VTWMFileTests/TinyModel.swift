@@ -70,11 +70,14 @@ enum TinyModel {
     TokenizerModel.Piece(bytes: Array(text.utf8), kind: kind, score: score)
   }
 
-  /// One matrix of every encoding in decoder layer 0.
-  static let encodings: [TensorKey: Encoding] = [
+  /// One matrix of every encoding of the first files in decoder layer 0.
+  static let firstEncodings: [TensorKey: Encoding] = [
     TensorKey(.query, layer: 0): .q8, TensorKey(.key, layer: 0): .bf16,
     TensorKey(.value, layer: 0): .f16, TensorKey(.embedding): .q8,
   ]
+
+  /// One matrix of every encoding in decoder layer 0.
+  static let encodings = firstEncodings.merging([TensorKey(.attentionOutput, layer: 0): .q4]) { $1 }
 
   static let sourceTypes: [TensorKey: String] = [
     TensorKey(.embedding): "F16", TensorKey(.query, layer: 0): "Q4_K",
@@ -117,8 +120,11 @@ enum TinyModel {
     _ tensor: Int, _ row: Int, _ column: Int, _ encoding: Encoding
   ) -> Float {
     let number = tensor * 31 + row * 13 + column * 7
-    return encoding == .q8
-      ? Float(number % 255 - 127) / 64 : Float(number % 64 - 32) / 32
+    return switch encoding {
+    case .q8: Float(number % 255 - 127) / 64
+    case .q4: Float(number % 16 - 8) / 64
+    case .f32, .f16, .bf16: Float(number % 64 - 32) / 32
+    }
   }
 
   /// The bytes of a tensor of that place in the file, as `formats/encodings.md` lays them out.
@@ -149,6 +155,19 @@ enum TinyModel {
             for row in panel..<panel + 32 {
               for column in quad..<quad + 4 {
                 writer.integer(UInt8(Int(value(row, column) * 64) + 128))
+              }
+            }
+          }
+        case .q4:
+          for row in panel..<panel + 32 {
+            writer.integer((row < layout.rows ? Float16(1.0 / 64) : 0).bitPattern)
+          }
+          for quad in stride(from: first, to: first + 32, by: 4) {
+            for row in panel..<panel + 16 {
+              for column in quad..<quad + 4 {
+                let low = Int(value(row, column) * 64) + 8
+                let high = Int(value(row + 16, column) * 64) + 8
+                writer.integer(UInt8(low + 16 * high))
               }
             }
           }
@@ -190,7 +209,9 @@ enum TinyModel {
   }
 
   /// Writes the visual model with everything that a file can hold.
-  static func writeVisual(at path: String, overwrite: Bool = false) throws(InputError) {
+  static func writeVisual(
+    at path: String, encodings: [TensorKey: Encoding] = encodings, overwrite: Bool = false
+  ) throws(InputError) {
     try writer(visual, at: path, encodings: encodings, overwrite: overwrite).seal(
       schedule: schedule, layerKL: layerKL, calibration: calibration, provenance: provenance,
       keyValuePrecision: .f16)

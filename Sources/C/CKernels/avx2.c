@@ -9,7 +9,7 @@
 #define INLINE TARGET static inline __attribute__((always_inline))
 #define UNROLL _Pragma("clang loop unroll(full)")
 
-enum { TILE = 6, Q8_TILE = 4 };
+enum { TILE = 6, Q_TILE = 4 };
 
 /* Few rows are bound by memory: ask for the weights well before their use. */
 enum { AHEAD = 2048, STREAM_ROWS = 2 };
@@ -138,11 +138,11 @@ TARGET static void panel_bf16(const void *w, const void *a, size_t rows, size_t 
  * |w| * (a with the sign of w) stays below 2 * 128 * 127, even for w = -128. */
 INLINE void panel_groups(const char *w, const char *a, int rows, size_t steps, float *c, size_t ldc,
                          int add) {
-  float sums[Q8_TILE][VTW_PANEL] = {{0}};
+  float sums[Q_TILE][VTW_PANEL] = {{0}};
   const __m256i flip = _mm256_set1_epi8((char)0x80), ones = _mm256_set1_epi16(1);
   for (size_t s = 0; s < steps; s++, w += 64 + 1024, a += rows * (VTW_GROUP + 8))
     UNROLL for (int q = 0; q < 4; q++) {
-      __m256i i[Q8_TILE];
+      __m256i i[Q_TILE];
       UNROLL for (int m = 0; m < rows; m++) i[m] = _mm256_setzero_si256();
       UNROLL for (int k = 0; k < VTW_GROUP / 4; k++) {
         const char *line = w + 64 + 128 * k + 32 * q;
@@ -180,6 +180,69 @@ TARGET static void panel_q8(const void *w, const void *a, size_t rows, size_t st
   case 3: panel_groups(w, a, 3, steps, c, ldc, add); break;
   case 4: panel_groups(w, a, 4, steps, c, ldc, add); break;
   }
+}
+
+/* 4-bit groups: sums of products of nibbles (0...15) and activations (-127...127) over 32 columns
+ * fit 16 bits: 8 * 2 * 15 * 127 < 2^15. */
+INLINE void panel_nibbles(const char *w, const char *a, int rows, size_t steps, float *c,
+                          size_t ldc, int add) {
+  float sums[Q_TILE][VTW_PANEL] = {{0}};
+  const __m256i nibble = _mm256_set1_epi8(15), ones = _mm256_set1_epi16(1);
+  for (size_t s = 0; s < steps; s++, w += 64 + 512, a += rows * (VTW_GROUP + 8))
+    UNROLL for (int half = 0; half < 2; half++) {
+      __m256i i[Q_TILE][2];
+      UNROLL for (int m = 0; m < rows; m++) i[m][0] = i[m][1] = _mm256_setzero_si256();
+      UNROLL for (int k = 0; k < VTW_GROUP / 4; k++) {
+        const char *line = w + 64 + 64 * k + 32 * half;
+        __m256i both = _mm256_loadu_si256((const __m256i *)line);
+        __m256i low = _mm256_and_si256(both, nibble);
+        __m256i high = _mm256_and_si256(_mm256_srli_epi16(both, 4), nibble);
+        if (rows <= STREAM_ROWS && half == 0) _mm_prefetch(line + AHEAD, _MM_HINT_T0);
+        UNROLL for (int m = 0; m < rows; m++) {
+          int four;
+          memcpy(&four, a + 4 * (k * rows + m), 4);
+          __m256i x = _mm256_set1_epi32(four);
+          i[m][0] = _mm256_add_epi16(i[m][0], _mm256_maddubs_epi16(low, x));
+          i[m][1] = _mm256_add_epi16(i[m][1], _mm256_maddubs_epi16(high, x));
+        }
+      }
+      UNROLL for (int upper = 0; upper < 2; upper++) {
+        int q = 2 * upper + half;
+        __m256 d = load_quarter(w + 16 * q, 1);
+        UNROLL for (int m = 0; m < rows; m++) {
+          int start;
+          float scale, *sum = sums[m] + 8 * q;
+          memcpy(&start, a + rows * VTW_GROUP + 4 * m, 4);
+          memcpy(&scale, a + rows * (VTW_GROUP + 4) + 4 * m, 4);
+          __m256i total = _mm256_add_epi32(_mm256_madd_epi16(i[m][upper], ones),
+                                           _mm256_set1_epi32(start));
+          _mm256_storeu_ps(sum, _mm256_fmadd_ps(_mm256_cvtepi32_ps(total),
+                                                _mm256_mul_ps(d, _mm256_set1_ps(scale)),
+                                                _mm256_loadu_ps(sum)));
+        }
+      }
+    }
+  for (int m = 0; m < rows; m++)
+    for (int r = 0; r < VTW_PANEL; r++)
+      c[(size_t)m * ldc + r] = (add ? c[(size_t)m * ldc + r] : 0) + sums[m][r];
+}
+
+TARGET static void panel_q4(const void *w, const void *a, size_t rows, size_t steps, float *c,
+                            size_t ldc, int add) {
+  switch (rows) {
+  case 1: panel_nibbles(w, a, 1, steps, c, ldc, add); break;
+  case 2: panel_nibbles(w, a, 2, steps, c, ldc, add); break;
+  case 3: panel_nibbles(w, a, 3, steps, c, ldc, add); break;
+  case 4: panel_nibbles(w, a, 4, steps, c, ldc, add); break;
+  }
+}
+
+TARGET static void pack_q8(const float *x, size_t rows, size_t columns, void *packed) {
+  avx2_pack_groups(x, rows, columns, Q8_GROUP, 128, 0, packed);
+}
+
+TARGET static void pack_q4(const float *x, size_t rows, size_t columns, void *packed) {
+  avx2_pack_groups(x, rows, columns, Q4_GROUP, 8, 0, packed);
 }
 
 /* The sum of the 8 lanes, pairwise. */
@@ -250,7 +313,8 @@ TARGET static void narrow_f16(const float *x, uint16_t *out, size_t count) {
 const vtw_kernels vtw_kernels_avx2 = {
     .f16 = {TILE, 1, 4, 64, 512, avx2_pack_f32, panel_f16},
     .bf16 = {TILE, 2, 8, 128, 256, avx2_pack_rounded, panel_bf16},
-    .q8 = {Q8_TILE, 32, 40, 1088, SIZE_MAX, avx2_pack_q8, panel_q8},
+    .q8 = {Q_TILE, 32, 40, 1088, 24, pack_q8, panel_q8},
+    .q4 = {Q_TILE, 32, 40, 576, 48, pack_q4, panel_q4},
     .dot_quad = dot_quad,
     .attention_rows = ATTENTION_ROWS,
     .attend = avx2_attend,

@@ -14,7 +14,7 @@
 #define UNROLL _Pragma("clang loop unroll(full)")
 
 /* 12 rows of two sums and two registers of weights leave some to spare; q8 needs four per row. */
-enum { TILE = 12, Q8_TILE = 6 };
+enum { TILE = 12, Q_TILE = 6 };
 
 /* Few rows are bound by memory: ask for the weights well before their use. */
 enum { AHEAD = 4096, STREAM_ROWS = 2 };
@@ -261,53 +261,229 @@ TARGET_BF16 static void pack_bf16(const float *x, size_t rows, size_t columns, v
   }
 }
 
-/* 8-bit groups: unsigned weights times signed activations in integers, starting from -128 times the
- * sum of the activations, which makes the weights signed; then one product with both scales. */
-INLINE void panel_groups(const char *w, const char *a, int rows, size_t steps, float *c, size_t ldc,
-                         int add) {
-  __m512 low[Q8_TILE], high[Q8_TILE];
+/* ---- q4 and q8 ----
+ *
+ * Integers of 32 columns are summed by instructions that multiply unsigned weights (128 + q, with
+ * 4-bit q as 16 q) by signed activations.  Such a sum starts from the bits of 1.5 * 2^23 less 128
+ * times the sum of the activations: so its bits are those of the float 1.5 * 2^23 + (the signed
+ * sum), and no conversion is needed.  One multiplication by the weights' scale takes it to the sums
+ * of an activation group, which start from minus all that 1.5 * 2^23 contributes. */
+enum { OFFSET_BITS = 0x4b400000 };
+static const float OFFSET = 12582912.0f;
+
+/* A prepared step: scales f32 [32], starts f32 [32] (in the first step of a group), bytes [8][128]. */
+enum { PREPARED = 128 + 128 + 1024 };
+
+/* Where the weights of a step come from. */
+enum { PREPARED_STEP, Q8_STEP, Q4_STEP };
+
+INLINE void load_pair(const char *w, int form, int k, __m512i *low, __m512i *high) {
+  if (form == Q4_STEP) {
+    const __m512i upper = _mm512_set1_epi8((char)0xf0);
+    __m512i x = _mm512_loadu_si512(w + 64 + 64 * k);
+    *low = _mm512_and_si512(_mm512_slli_epi32(x, 4), upper);
+    *high = _mm512_and_si512(x, upper);
+  } else {
+    const char *line = w + (form == Q8_STEP ? 64 : 256) + 128 * k;
+    *low = _mm512_loadu_si512(line);
+    *high = _mm512_loadu_si512(line + 64);
+  }
+}
+
+/* The scales of a step of the file, for bytes as load_pair gives them. */
+INLINE void load_scales(const char *w, int form, __m512 d[2]) {
+  load_column(w, 1, &d[0], &d[1]);
+  if (form == Q4_STEP)
+    for (int h = 0; h < 2; h++) d[h] = _mm512_mul_ps(d[h], _mm512_set1_ps(0.0625f));
+}
+
+/* Minus what OFFSET contributes to `count` steps. */
+INLINE void load_starts(const char *w, int form, size_t count, __m512 start[2]) {
+  __m512 sum[2];
+  load_scales(w, form, sum);
+  for (size_t b = 1; b < count; b++) {
+    __m512 d[2];
+    load_scales(w + b * (form == Q4_STEP ? 576 : 1088), form, d);
+    for (int h = 0; h < 2; h++) sum[h] = _mm512_add_ps(sum[h], d[h]);
+  }
+  for (int h = 0; h < 2; h++) start[h] = _mm512_mul_ps(sum[h], _mm512_set1_ps(-OFFSET));
+}
+
+INLINE void prepare_groups(const char *w, int form, int group, size_t steps, char *out) {
+  size_t bytes = form == Q4_STEP ? 576 : 1088;
+  for (size_t s = 0; s < steps; s++, w += bytes, out += PREPARED) {
+    __m512 d[2], start[2];
+    load_scales(w, form, d);
+    for (int h = 0; h < 2; h++) _mm512_storeu_ps(out + 64 * h, d[h]);
+    if (s % group == 0) {
+      load_starts(w, form, steps - s < (size_t)group ? steps - s : (size_t)group, start);
+      for (int h = 0; h < 2; h++) _mm512_storeu_ps(out + 128 + 64 * h, start[h]);
+    }
+    UNROLL for (int k = 0; k < 8; k++) {
+      __m512i low, high;
+      load_pair(w, form, k, &low, &high);
+      _mm512_storeu_si512(out + 256 + 128 * k, low);
+      _mm512_storeu_si512(out + 256 + 128 * k + 64, high);
+    }
+  }
+}
+
+INLINE void panel_groups(const char *w, int form, int group, const char *a, int rows, size_t steps,
+                         float *c, size_t ldc, int add) {
+  size_t bytes = form == Q4_STEP ? 576 : form == Q8_STEP ? 1088 : PREPARED;
+  __m512 low[Q_TILE], high[Q_TILE];
   UNROLL for (int m = 0; m < rows; m++) low[m] = high[m] = _mm512_setzero_ps();
-  for (size_t s = 0; s < steps; s++, w += 64 + 1024, a += rows * (VTW_GROUP + 8)) {
-    __m512i i0[Q8_TILE], i1[Q8_TILE];
+  for (size_t s = 0; s < steps; s += group) {
+    size_t count = group == 1 ? 1 : steps - s < (size_t)group ? steps - s : (size_t)group;
+    __m512 t0[Q_TILE], t1[Q_TILE], start[2];
+    if (form == PREPARED_STEP)
+      for (int h = 0; h < 2; h++) start[h] = _mm512_loadu_ps(w + 128 + 64 * h);
+    else load_starts(w, form, count, start);
     UNROLL for (int m = 0; m < rows; m++) {
-      int start;
-      memcpy(&start, a + rows * VTW_GROUP + 4 * m, 4);
-      i0[m] = i1[m] = _mm512_set1_epi32(start);
+      t0[m] = start[0];
+      t1[m] = start[1];
     }
-    UNROLL for (int k = 0; k < VTW_GROUP / 4; k++) {
-      __m512i w0 = _mm512_loadu_si512(w + 64 + 128 * k);
-      __m512i w1 = _mm512_loadu_si512(w + 128 + 128 * k);
-      if (rows <= STREAM_ROWS) {
-        _mm_prefetch(w + AHEAD + 128 * k, _MM_HINT_T0);
-        _mm_prefetch(w + AHEAD + 128 * k + 64, _MM_HINT_T0);
-      }
+    const char *scales = a + rows * (VTW_GROUP + 4);
+    _Pragma("clang loop unroll(disable)")
+    for (size_t b = 0; b < count; b++, w += bytes, a += rows * (VTW_GROUP + 8)) {
+      __m512i i0[Q_TILE], i1[Q_TILE];
       UNROLL for (int m = 0; m < rows; m++) {
-        int four;
-        memcpy(&four, a + 4 * (k * rows + m), 4);
-        __m512i x = _mm512_set1_epi32(four);
-        i0[m] = _mm512_dpbusd_epi32(i0[m], w0, x);
-        i1[m] = _mm512_dpbusd_epi32(i1[m], w1, x);
+        int first;
+        memcpy(&first, a + rows * VTW_GROUP + 4 * m, 4);
+        i0[m] = i1[m] = _mm512_set1_epi32(first);
+      }
+      UNROLL for (int k = 0; k < VTW_GROUP / 4; k++) {
+        __m512i w0, w1;
+        load_pair(w, form, k, &w0, &w1);
+        if (form != PREPARED_STEP) {
+          _mm_prefetch(w + AHEAD + 64 * k, _MM_HINT_T0);
+          if (form == Q8_STEP) _mm_prefetch(w + AHEAD + 64 * k + 512, _MM_HINT_T0);
+        }
+        UNROLL for (int m = 0; m < rows; m++) {
+          int four;
+          memcpy(&four, a + 4 * (k * rows + m), 4);
+          __m512i x = _mm512_set1_epi32(four);
+          i0[m] = _mm512_dpbusd_epi32(i0[m], w0, x);
+          i1[m] = _mm512_dpbusd_epi32(i1[m], w1, x);
+        }
+      }
+      __m512 d[2];
+      if (form == PREPARED_STEP)
+        for (int h = 0; h < 2; h++) d[h] = _mm512_loadu_ps(w + 64 * h);
+      else load_scales(w, form, d);
+      UNROLL for (int m = 0; m < rows; m++) {
+        t0[m] = _mm512_fmadd_ps(_mm512_castsi512_ps(i0[m]), d[0], t0[m]);
+        t1[m] = _mm512_fmadd_ps(_mm512_castsi512_ps(i1[m]), d[1], t1[m]);
       }
     }
-    __m512 d0, d1;
-    load_column(w, 1, &d0, &d1);
     UNROLL for (int m = 0; m < rows; m++) {
       float scale;
-      memcpy(&scale, a + rows * (VTW_GROUP + 4) + 4 * m, 4);
-      __m512 d = _mm512_set1_ps(scale);
-      low[m] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(i0[m]), _mm512_mul_ps(d0, d), low[m]);
-      high[m] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(i1[m]), _mm512_mul_ps(d1, d), high[m]);
+      memcpy(&scale, scales + 4 * m, 4);
+      __m512 x = _mm512_set1_ps(scale);
+      low[m] = _mm512_fmadd_ps(t0[m], x, low[m]);
+      high[m] = _mm512_fmadd_ps(t1[m], x, high[m]);
     }
   }
   finish(low, high, rows, c, ldc, add);
 }
 
-#define BODY(n) panel_groups(w, a, n, steps, c, ldc, add)
-TARGET static void panel_q8(const void *w, const void *a, size_t rows, size_t steps, float *c,
-                            size_t ldc, int add) {
-  FOR_ROWS_6(rows, BODY)
+/* The activations of up to 8 rows as pack_groups of rows.inc lays them out. */
+INLINE void pack_groups(const float *x, size_t rows, size_t columns, int group, char *out) {
+  const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
+  /* Of the dwords [rows][8], the one that comes i-th in [8][rows]. */
+  int32_t order[4 * 16] = {0};
+  for (size_t k = 0; k < 8; k++)
+    for (size_t m = 0; m < rows; m++) order[k * rows + m] = (int32_t)(8 * m + k);
+  size_t step_bytes = rows * (VTW_GROUP + 8), width = (size_t)group * VTW_GROUP;
+  for (size_t from = 0; from < columns; from += width, out += (size_t)group * step_bytes) {
+    size_t count = columns - from < width ? columns - from : width;
+    size_t steps = (count + VTW_GROUP - 1) / VTW_GROUP;
+    int8_t quants[VTW_SCALE_MAX][8][VTW_GROUP];
+    for (size_t m = 0; m < rows; m++) {
+      __m512 v[2 * VTW_SCALE_MAX];
+      __m512i top = _mm512_setzero_si512();
+      UNROLL for (int i = 0; i < 2 * group; i++) {
+        size_t at = 16 * (size_t)i;
+        __mmask16 mask = count >= at + 16 ? 0xffff
+                         : count > at     ? (__mmask16)((1u << (count - at)) - 1)
+                                          : 0;
+        v[i] = _mm512_maskz_loadu_ps(mask, x + m * columns + from + at);
+        /* As integers, magnitudes order like the values, infinity and NaN above all. */
+        top = _mm512_max_epu32(top, _mm512_and_si512(_mm512_castps_si512(v[i]), magnitude));
+      }
+      uint32_t bits = _mm512_reduce_max_epu32(top);
+      float largest = vtw_float_of_bits(bits), scale = largest / 127;
+      /* Below 2^-100 the inverse would overflow, and the group adds nothing. */
+      float inverse = bits > 0x0d800000u ? 127 / largest : 0;
+      __mmask16 finite = 0xffff;
+      if (bits >= 0x7f800000u) {
+        scale = NAN;
+        finite = 0;
+      }
+      __m512 factor = _mm512_set1_ps(inverse);
+      UNROLL for (int s = 0; s < group; s++) {
+        __m512i low = _mm512_maskz_cvtps_epi32(finite, _mm512_mul_ps(v[2 * s], factor));
+        __m512i high = _mm512_maskz_cvtps_epi32(finite, _mm512_mul_ps(v[2 * s + 1], factor));
+        __m256i q = _mm256_set_m128i(_mm512_cvtepi32_epi8(high), _mm512_cvtepi32_epi8(low));
+        _mm256_storeu_si256((__m256i *)quants[s][m], q);
+        if ((size_t)s < steps) {
+          int32_t start =
+              OFFSET_BITS - 128 * _mm512_reduce_add_epi32(_mm512_add_epi32(low, high));
+          char *step = out + (size_t)s * step_bytes + rows * VTW_GROUP + 4 * m;
+          memcpy(step, &start, 4);
+          memcpy(step + 4 * rows, &scale, 4);
+        }
+      }
+    }
+    for (size_t s = 0; s < steps; s++) {
+      __m512i in[4];
+      UNROLL for (int i = 0; i < 4; i++) in[i] = _mm512_loadu_si512(quants[s][2 * i]);
+      for (size_t i = 0; 16 * i < 8 * rows; i++) {
+        __m512i index = _mm512_loadu_si512(order + 16 * i);
+        __mmask16 upper = _mm512_cmpgt_epi32_mask(index, _mm512_set1_epi32(31));
+        __m512i line = _mm512_mask_blend_epi32(
+            upper, _mm512_permutex2var_epi32(in[0], index, in[1]),
+            _mm512_permutex2var_epi32(in[2], index, in[3]));
+        size_t left = 8 * rows - 16 * i;
+        __mmask16 mask = left >= 16 ? 0xffff : (__mmask16)((1u << left) - 1);
+        _mm512_mask_storeu_epi32(out + s * step_bytes + 64 * i, mask, line);
+      }
+    }
+  }
 }
-#undef BODY
+
+TARGET static void pack_q8(const float *x, size_t rows, size_t columns, void *packed) {
+  pack_groups(x, rows, columns, Q8_GROUP, packed);
+}
+
+TARGET static void pack_q4(const float *x, size_t rows, size_t columns, void *packed) {
+  pack_groups(x, rows, columns, Q4_GROUP, packed);
+}
+
+#define PANEL(name, form, group)                                                           \
+  TARGET static void name(const void *w, const void *a, size_t rows, size_t steps, float *c, \
+                          size_t ldc, int add) {                                           \
+    FOR_ROWS_Q(rows, form, group)                                                          \
+  }
+#define BODY_Q(n, form, group)                                                             \
+  case n: panel_groups(w, form, group, a, n, steps, c, ldc, add); break;
+#define FOR_ROWS_Q(rows, form, group)                                                      \
+  switch (rows) {                                                                          \
+    BODY_Q(1, form, group) BODY_Q(2, form, group) BODY_Q(3, form, group)                   \
+    BODY_Q(4, form, group) BODY_Q(5, form, group) BODY_Q(6, form, group)                   \
+  }
+PANEL(panel_q8, Q8_STEP, Q8_GROUP)
+PANEL(panel_q4, Q4_STEP, Q4_GROUP)
+PANEL(prepared_q8, PREPARED_STEP, Q8_GROUP)
+PANEL(prepared_q4, PREPARED_STEP, Q4_GROUP)
+
+TARGET static void prepare_q8(const void *w, size_t steps, void *out) {
+  prepare_groups(w, Q8_STEP, Q8_GROUP, steps, out);
+}
+
+TARGET static void prepare_q4(const void *w, size_t steps, void *out) {
+  prepare_groups(w, Q4_STEP, Q4_GROUP, steps, out);
+}
 
 INLINE void dot_rows(const float *const w[4], size_t columns, const float *x, int rows,
                      float *out) {
@@ -356,7 +532,8 @@ TARGET static void narrow_f16(const float *x, uint16_t *out, size_t count) {
 
 #define COMMON                                                                            \
   .f16 = {TILE, 1, 4, 64, 512, avx512_pack_f32, panel_f16},                               \
-  .q8 = {Q8_TILE, 32, 40, 1088, SIZE_MAX, avx512_pack_q8, panel_q8},                      \
+  .q8 = {Q_TILE, 32, 40, 1088, 16, pack_q8, panel_q8, PREPARED, prepare_q8, prepared_q8}, \
+  .q4 = {Q_TILE, 32, 40, 576, 16, pack_q4, panel_q4, PREPARED, prepare_q4, prepared_q4},  \
   .dot_quad = dot_quad,                                                                   \
   .attention_rows = ATTENTION_ROWS,                                                       \
   .attend = avx512_attend,                                                                \
@@ -377,6 +554,6 @@ const vtw_kernels vtw_kernels_avx512 = {
 
 const vtw_kernels vtw_kernels_avx512bf16 = {
     COMMON,
-    .bf16 = {TILE, 2, 4, 128, 512, pack_bf16, panel_bf16_dot},
+    .bf16 = {TILE, 2, 4, 128, 256, pack_bf16, panel_bf16_dot},
 };
 #endif

@@ -64,28 +64,59 @@ static void panel_bf16(const void *w, const void *a, size_t rows, size_t steps, 
   finish(acc, rows, c, ldc, add);
 }
 
-static void panel_q8(const void *w, const void *a, size_t rows, size_t steps, float *c, size_t ldc,
-                     int add) {
+/* q8 and q4: integer sums of 32 columns times both scales. */
+static void panel_groups(const uint8_t *tile, int is_q4, const int8_t *quants, size_t rows,
+                         size_t steps, float *c, size_t ldc, int add) {
   float acc[TILE][VTW_PANEL] = {{0}};
-  const uint8_t *tile = w;
-  const int8_t *quants = a;
-  for (size_t s = 0; s < steps; s++, tile += 64 + 1024, quants += rows * (VTW_GROUP + 8)) {
+  for (size_t s = 0; s < steps; s++, quants += rows * (VTW_GROUP + 8)) {
     float d[VTW_PANEL];
+    uint8_t weights[VTW_GROUP / 4][VTW_PANEL][4];
     vtw_widen(VTW_F16, tile, VTW_PANEL, d);
+    tile += 64;
+    if (is_q4) {
+      for (int k = 0; k < VTW_GROUP / 4; k++)
+        for (int r = 0; r < VTW_PANEL / 2; r++)
+          for (int j = 0; j < 4; j++, tile++) {
+            weights[k][r][j] = *tile & 15;
+            weights[k][r + VTW_PANEL / 2][j] = *tile >> 4;
+          }
+    } else {
+      memcpy(weights, tile, sizeof weights);
+      tile += sizeof weights;
+    }
     for (size_t m = 0; m < rows; m++) {
       int32_t start, sums[VTW_PANEL];
       float scale;
       memcpy(&start, quants + rows * VTW_GROUP + 4 * m, 4);
       memcpy(&scale, quants + rows * (VTW_GROUP + 4) + 4 * m, 4);
       for (int r = 0; r < VTW_PANEL; r++) sums[r] = start;
-      for (int k = 0; k < VTW_GROUP / 4; k++)
+      for (int k = 0; k < VTW_GROUP / 4; k++) {
+        const int8_t *four = quants + 4 * (rows * (size_t)k + m);
         for (int r = 0; r < VTW_PANEL; r++)
-          for (int j = 0; j < 4; j++)
-            sums[r] += tile[64 + 128 * k + 4 * r + j] * quants[4 * (rows * (size_t)k + m) + j];
+          for (int j = 0; j < 4; j++) sums[r] += weights[k][r][j] * four[j];
+      }
       for (int r = 0; r < VTW_PANEL; r++) acc[m][r] += (float)sums[r] * (d[r] * scale);
     }
   }
   finish(acc, rows, c, ldc, add);
+}
+
+static void panel_q8(const void *w, const void *a, size_t rows, size_t steps, float *c, size_t ldc,
+                     int add) {
+  panel_groups(w, 0, a, rows, steps, c, ldc, add);
+}
+
+static void panel_q4(const void *w, const void *a, size_t rows, size_t steps, float *c, size_t ldc,
+                     int add) {
+  panel_groups(w, 1, a, rows, steps, c, ldc, add);
+}
+
+static void pack_q8(const float *x, size_t rows, size_t columns, void *packed) {
+  generic_pack_groups(x, rows, columns, Q8_GROUP, 128, 0, packed);
+}
+
+static void pack_q4(const float *x, size_t rows, size_t columns, void *packed) {
+  generic_pack_groups(x, rows, columns, Q4_GROUP, 8, 0, packed);
 }
 
 static void dot_quad(const float *const w[4], size_t columns, const float *x, size_t rows,
@@ -114,7 +145,8 @@ static void narrow_f16(const float *x, uint16_t *out, size_t count) {
 const vtw_kernels vtw_kernels_generic = {
     .f16 = {TILE, 1, 4, 64, 512, generic_pack_f32, panel_f16},
     .bf16 = {TILE, 2, 8, 128, 256, generic_pack_rounded, panel_bf16},
-    .q8 = {TILE, 32, 40, 1088, SIZE_MAX, generic_pack_q8, panel_q8},
+    .q8 = {TILE, 32, 40, 1088, 24, pack_q8, panel_q8},
+    .q4 = {TILE, 32, 40, 576, 48, pack_q4, panel_q4},
     .dot_quad = dot_quad,
     .attention_rows = ATTENTION_ROWS,
     .attend = generic_attend,

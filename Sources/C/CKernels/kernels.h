@@ -6,8 +6,14 @@
 /* Rows of a weight panel: outputs computed side by side. */
 enum { VTW_PANEL = 32 };
 
-/* Columns that share an activation scale in q8 products. */
+/* Columns that share a weight scale in q8 and q4. */
 enum { VTW_GROUP = 32 };
+
+/* Steps of 32 columns that share an activation scale in products with q8 and q4. */
+enum { Q8_GROUP = 1, Q4_GROUP = 4, VTW_SCALE_MAX = 4 };
+
+/* Most bytes of weights that are prepared at a time. */
+enum { VTW_PREPARED_MAX = 40 << 10 };
 
 /* Most rows of x in one step of an f32 product. */
 enum { VTW_QUAD = 4 };
@@ -16,7 +22,7 @@ enum { VTW_QUAD = 4 };
 enum { VTW_TILE_MAX = 12 };
 
 /* One row tile times one panel over `steps` steps of a tile's columns (1 for f32 and f16, 2 for
- * bf16, 32 for q8):  c[m][0..<32] (+)= sum over the steps, summed in the order of the steps.
+ * bf16, 32 for q8 and q4):  c[m][0..<32] (+)= sum over the steps, summed in the order of the steps.
  *   w: the panel from its first step on;  a: the tile's packed activations from that step on
  *   c: rows of `ldc` floats, any alignment;  rows: 1 ..< tile rows + 1 */
 typedef void vtw_panel_function(const void *w, const void *a, size_t rows, size_t steps, float *c,
@@ -25,18 +31,25 @@ typedef void vtw_panel_function(const void *w, const void *a, size_t rows, size_
 /* Packs `rows` rows of x (row stride = columns) as the panel function wants them. */
 typedef void vtw_pack_function(const float *x, size_t rows, size_t columns, void *packed);
 
+/* Rewrites `steps` steps of a panel for its prepared panel function. */
+typedef void vtw_prepare_function(const void *w, size_t steps, void *out);
+
 typedef struct {
   size_t tile_rows;       /* most rows of a tile */
   size_t step_columns;    /* columns per step */
   size_t step_bytes;      /* packed bytes per row and step */
   size_t weight_bytes;    /* bytes of a panel per step */
-  size_t block_steps;     /* steps after which partial sums go to y, to keep a tile in L1 */
+  size_t block_steps;     /* steps that all tiles pass before the next ones: weights stay in L1 */
   vtw_pack_function *pack;
   vtw_panel_function *panel;
+  /* Where several tiles pass, weights may be rewritten first: same sums, same bits.  0: not. */
+  size_t prepared_bytes;  /* per step, at most VTW_PREPARED_MAX / block_steps */
+  vtw_prepare_function *prepare;
+  vtw_panel_function *prepared_panel;
 } vtw_product;
 
 struct vtw_kernels {
-  vtw_product f16, bf16, q8;
+  vtw_product f16, bf16, q8, q4;
 
   /* Dot products of 4 rows of f32 weights with 1...VTW_QUAD rows of x (row stride = columns):
    * out[4 * m + j] = w[j] . x[m]. */

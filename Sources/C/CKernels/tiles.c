@@ -37,103 +37,219 @@ static ptrdiff_t encode_16_bit(vtw_encoding encoding, const float *values, size_
 /* The largest finite f16. */
 static const float F16_MAX = 65504.0f;
 
-/* Sums run in this many lanes, so that they are vector code and the same on every processor. */
-enum { LANES = 8 };
+/* How a group of 32 values becomes integers: w = d * q with `least` <= q <= `most`. */
+typedef struct {
+  float least, most;
+  /* The integer that plain rounding makes of the extreme value: `most`, or `least` where scales may
+   * be negative. */
+  float extreme;
+  /* The scales tried: the largest magnitude of the group becomes the integer `first + i * step` for
+   * i in 0 ..< count, or minus that. */
+  float first, step;
+  int count;
+} integer_range;
 
-static float lane_sum(const float s[LANES]) {
-  return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
+/* 4 bits: the extreme value may become -8, whatever its sign, since scales may be negative; or lie
+ * beyond the range, which can be better for the other 31.  8 bits leave little to search. */
+static const integer_range NIBBLES = {-8, 7, -8, 5.0f, 0.125f, 48};
+static const integer_range BYTES = {-127, 127, 127, 125.2f, 0.3f, 16};
+
+/* Candidates run in lanes, each of which sums alone: vector code that gives the same numbers on
+ * every processor. */
+enum { LANES = 16 };
+typedef float lanes __attribute__((ext_vector_type(LANES)));
+
+/* Adding 1.5 * 2^23 and taking it away rounds to the nearest integer, ties to even. */
+static const float ROUNDER = 12582912.0f;
+
+static float rounded(float v, const integer_range *range) {
+  v = v < range->least ? range->least : v;
+  v = v > range->most ? range->most : v;
+  return (v + ROUNDER) - ROUNDER;
 }
 
-/* Rounds x[i] * inverse to -127...127. */
-static void round_group(const float x[VTW_GROUP], float inverse, float q[VTW_GROUP]) {
-  /* Adding 1.5 * 2^23 rounds to the nearest integer, ties to even. */
-  const float magic = 12582912.0f;
+/* The least-squares scale for the integers that `inverse` leads to; 0 if all of them are. */
+static float fitted(const float x[VTW_GROUP], const float w[VTW_GROUP], float inverse,
+                    const integer_range *range) {
+  float xq = 0, qq = 0;
   for (int i = 0; i < VTW_GROUP; i++) {
-    float v = x[i] * inverse;
-    v = v < -127.0f ? -127.0f : v;
-    v = v > 127.0f ? 127.0f : v;
-    q[i] = (v + magic) - magic;
+    float q = rounded(x[i] * inverse, range);
+    xq += w[i] * x[i] * q;
+    qq += w[i] * q * q;
+  }
+  return qq > 0 ? xq / qq : 0;
+}
+
+/* The scale among the candidates whose integers, with the scale that fits them best, leave the
+ * least squared error: sum w x^2 - (sum w x q)^2 / sum w q^2. */
+static inline __attribute__((always_inline)) float scan(const float x[VTW_GROUP],
+                                                        const float w[VTW_GROUP],
+                                                        const integer_range *range) {
+  const lanes zero = {0}, least = zero + range->least, most = zero + range->most;
+  const lanes step = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  float gain = -1, best = 0;
+  int signs = range->least == -range->most ? 1 : 2;
+  for (int sign = 0; sign < signs; sign++)
+    for (int first = 0; first < range->count; first += LANES) {
+      lanes inverse = range->first + range->step * (step + (float)first);
+      if (sign) inverse = -inverse;
+      lanes xq = zero, qq = zero;
+      for (int i = 0; i < VTW_GROUP; i++) {
+        lanes q = x[i] * inverse;
+        q = q < least ? least : q;
+        q = q > most ? most : q;
+        q = (q + ROUNDER) - ROUNDER;
+        lanes wq = w[i] * q;
+        xq += x[i] * wq;
+        qq += q * wq;
+      }
+      for (int l = 0; l < LANES; l++)
+        if (qq[l] > 0 && xq[l] * xq[l] > gain * qq[l]) {
+          gain = xq[l] * xq[l] / qq[l];
+          best = xq[l] / qq[l];
+        }
+    }
+  return best;
+}
+
+typedef float scan_function(const float x[VTW_GROUP], const float w[VTW_GROUP],
+                            const integer_range *range);
+
+static float scan_generic(const float x[VTW_GROUP], const float w[VTW_GROUP],
+                          const integer_range *range) {
+  return scan(x, w, range);
+}
+
+#if defined(__x86_64__)
+__attribute__((target("avx2"))) static float scan_avx2(const float x[VTW_GROUP],
+                                                       const float w[VTW_GROUP],
+                                                       const integer_range *range) {
+  return scan(x, w, range);
+}
+
+__attribute__((target("avx512f,avx512vl,avx512dq,avx512bw"))) static float
+scan_avx512(const float x[VTW_GROUP], const float w[VTW_GROUP], const integer_range *range) {
+  return scan(x, w, range);
+}
+#endif
+
+static scan_function *best_scan(void) {
+#if defined(__x86_64__)
+  if (vtw_supports(VTW_AVX512)) return scan_avx512;
+  if (vtw_supports(VTW_AVX2)) return scan_avx2;
+#endif
+  return scan_generic;
+}
+
+/* Integers and their f16 scale, and what they leave of a group: sum w (x - d q)^2. */
+typedef struct {
+  float q[VTW_GROUP];
+  float error;
+  uint16_t scale;
+} quantised_group;
+
+/* The integers nearest to 32 values for a scale that is first rounded to f16. */
+static void quantise_with(const float values[VTW_GROUP], const float weights[VTW_GROUP],
+                          float scale, const integer_range *range, quantised_group *group) {
+  scale = scale > F16_MAX ? F16_MAX : scale < -F16_MAX ? -F16_MAX : scale;
+  group->scale = vtw_f16_of_f32(scale);
+  if ((group->scale & 0x7fff) == 0) group->scale |= 1; /* keep what the smallest f16 can express */
+  float d = vtw_f32_of_f16(group->scale);
+  group->error = 0;
+  for (int i = 0; i < VTW_GROUP; i++) {
+    group->q[i] = rounded(values[i] / d, range);
+    float left = values[i] - d * group->q[i];
+    group->error += weights[i] * left * left;
   }
 }
 
-/* The scale in units of the present one with the least squared error for these quants. */
-static float fitted(const float x[VTW_GROUP], float inverse, const float q[VTW_GROUP]) {
-  float xq[LANES] = {0}, qq[LANES] = {0};
-  for (int i = 0; i < VTW_GROUP; i += LANES)
-    for (int l = 0; l < LANES; l++) {
-      xq[l] += x[i + l] * inverse * q[i + l];
-      qq[l] += q[i + l] * q[i + l];
-    }
-  float squares = lane_sum(qq);
-  return squares > 0 ? lane_sum(xq) / squares : 1;
-}
-
-static float squared_error(const float x[VTW_GROUP], float d, const float q[VTW_GROUP]) {
-  float e[LANES] = {0};
-  for (int i = 0; i < VTW_GROUP; i += LANES)
-    for (int l = 0; l < LANES; l++) {
-      float difference = x[i + l] - d * q[i + l];
-      e[l] += difference * difference;
-    }
-  return lane_sum(e);
-}
-
-/* Quantises 32 values of at most 127 * F16_MAX: chooses the f16 scale with the least squared error
- * among a few around absmax / 127, each refined by least squares.  Returns the scale's bits. */
-static uint16_t quantise_group(const float values[VTW_GROUP], float best_q[VTW_GROUP]) {
-  static const float spread[] = {1.0f, 0.985f, 0.992f, 1.008f, 1.015f};
-  float largest = 0;
+/* Quantises 32 values, of at most |range| * F16_MAX, so that the error is small, and never larger
+ * than that of plain rounding, which keeps values that are integers times an f16 as they are. */
+static void quantise_group(const float values[VTW_GROUP], const float weights[VTW_GROUP],
+                           const integer_range *range, scan_function *scan,
+                           quantised_group *group) {
+  float largest = 0, extreme = 0;
   for (int i = 0; i < VTW_GROUP; i++) {
     float magnitude = values[i] < 0 ? -values[i] : values[i];
-    largest = magnitude > largest ? magnitude : largest;
+    if (magnitude > largest) largest = magnitude, extreme = values[i];
   }
-  memset(best_q, 0, VTW_GROUP * sizeof(float));
+  memset(group, 0, sizeof *group);
   /* Below half of the smallest f16 there is nothing to keep but zero. */
-  if (largest < 0x1p-25f) return 0;
+  if (largest < 0x1p-25f) return;
+
+  quantise_with(values, weights, extreme / range->extreme, range, group);
+  if (group->error == 0) return;
 
   /* In units of the largest: no square overflows or vanishes. */
   float x[VTW_GROUP];
   for (int i = 0; i < VTW_GROUP; i++) x[i] = values[i] / largest;
-  uint16_t best = 0;
-  float least = -1;
-  for (size_t s = 0; s < sizeof spread / sizeof *spread; s++) {
-    float q[VTW_GROUP], scale = spread[s] / 127, inverse = 127 / spread[s];
-    round_group(x, inverse, q);
-    scale *= fitted(x, inverse, q) * largest;
-    uint16_t bits = vtw_f16_of_f32(scale < F16_MAX ? scale : F16_MAX);
-    if (bits == 0) bits = 1; /* below the smallest f16: keep what it can express */
-    float d = vtw_f32_of_f16(bits) / largest;
-    round_group(x, 1 / d, q);
-    float error = squared_error(x, d, q);
-    if (least < 0 || error < least) {
-      least = error;
-      best = bits;
-      memcpy(best_q, q, sizeof q);
-    }
+  float scale = scan(x, weights, range);
+  /* Integers and scale in turn, each the best for the other. */
+  for (int turn = 0; turn < 2; turn++) {
+    float next = fitted(x, weights, 1 / scale, range);
+    if (next == 0) break; /* nothing but zeros: keep the scale */
+    scale = next;
   }
-  return best;
+  quantised_group searched;
+  quantise_with(values, weights, scale * largest, range, &searched);
+  if (searched.error < group->error) *group = searched;
 }
 
-static ptrdiff_t encode_q8(const float *values, size_t rows, size_t columns, uint8_t *out) {
+/* The importance of a group's columns in units of the largest, which keeps sums in range; equal
+ * where there is none, or nothing in it but zeros or what is not finite. */
+static void group_weights(const float *importance, size_t count, float weights[VTW_GROUP]) {
+  float largest = 0;
+  int usable = importance != NULL;
+  for (size_t i = 0; usable && i < count; i++) {
+    if (!is_finite(importance[i]) || importance[i] < 0) usable = 0;
+    largest = importance[i] > largest ? importance[i] : largest;
+  }
+  /* No column is worth nothing: what calibration never saw may still come. */
+  for (size_t i = 0; i < VTW_GROUP; i++) {
+    float share = !usable || largest == 0 ? 1 : i < count ? importance[i] / largest : 0;
+    weights[i] = share < 0x1p-10f ? 0x1p-10f : share;
+  }
+}
+
+/* Puts q into column i and row r of a tile's bytes behind the scales. */
+static void store_integer(vtw_encoding encoding, uint8_t *tile, size_t r, size_t i, int q) {
+  if (encoding == VTW_Q8) {
+    tile[64 + 128 * (i / 4) + 4 * r + i % 4] = (uint8_t)(q + 128);
+    return;
+  }
+  uint8_t *byte = tile + 64 + 64 * (i / 4) + 4 * (r % 16) + i % 4;
+  *byte = r < 16 ? (uint8_t)((*byte & 0xf0) | (q + 8)) : (uint8_t)((*byte & 0x0f) | (q + 8) << 4);
+}
+
+/* q4 and q8. */
+static ptrdiff_t encode_groups(vtw_encoding encoding, const float *values, const float *importance,
+                               size_t rows, size_t columns, uint8_t *out) {
+  const integer_range *range = encoding == VTW_Q4 ? &NIBBLES : &BYTES;
+  size_t tile_bytes = encoding == VTW_Q4 ? 576 : 1088;
+  scan_function *scan = best_scan();
+  float limit = range->most * F16_MAX;
   for (size_t i = 0; i < rows * columns; i++)
-    if (!(values[i] >= -127 * F16_MAX && values[i] <= 127 * F16_MAX)) return (ptrdiff_t)i;
-  for (size_t first = 0; first < columns; first += VTW_GROUP, out += 64 + 1024) {
+    if (!(values[i] >= -limit && values[i] <= limit)) return (ptrdiff_t)i;
+  for (size_t first = 0; first < columns; first += VTW_GROUP, out += tile_bytes) {
     size_t count = columns - first < VTW_GROUP ? columns - first : VTW_GROUP;
+    float weights[VTW_GROUP];
     memset(out, 0, 64);
-    memset(out + 64, 128, 1024);
+    memset(out + 64, encoding == VTW_Q4 ? 0x88 : 0x80, tile_bytes - 64);
+    group_weights(importance ? importance + first : NULL, count, weights);
     for (size_t r = 0; r < rows; r++) {
-      float x[VTW_GROUP] = {0}, q[VTW_GROUP];
+      float x[VTW_GROUP] = {0};
       memcpy(x, values + r * columns + first, count * sizeof(float));
-      store_u16(out + 2 * r, quantise_group(x, q));
-      for (size_t c = 0; c < count; c++)
-        out[64 + 128 * (c / 4) + 4 * r + c % 4] = (uint8_t)((int)q[c] + 128);
+      quantised_group group;
+      quantise_group(x, weights, range, scan, &group);
+      store_u16(out + 2 * r, group.scale);
+      for (size_t c = 0; c < count; c++) store_integer(encoding, out, r, c, (int)group.q[c]);
     }
   }
   return -1;
 }
 
-ptrdiff_t vtw_encode_panel(vtw_encoding encoding, const float *values, size_t rows, size_t columns,
-                           void *out) {
+ptrdiff_t vtw_encode_panel(vtw_encoding encoding, const float *values, const float *importance,
+                           size_t rows, size_t columns, void *out) {
   switch (encoding) {
   case VTW_F32:
     for (size_t i = 0; i < rows * columns; i++)
@@ -142,7 +258,8 @@ ptrdiff_t vtw_encode_panel(vtw_encoding encoding, const float *values, size_t ro
     return -1;
   case VTW_F16:
   case VTW_BF16: return encode_16_bit(encoding, values, rows, columns, out);
-  case VTW_Q8: return encode_q8(values, rows, columns, out);
+  case VTW_Q8:
+  case VTW_Q4: return encode_groups(encoding, values, importance, rows, columns, out);
   }
   return 0;
 }
@@ -169,6 +286,16 @@ void vtw_decode_row(vtw_encoding encoding, const void *weights, size_t columns, 
       size_t i = c % VTW_GROUP;
       float d = vtw_f32_of_f16(load_u16(tile + 2 * r));
       out[c] = d * (float)((int)tile[64 + 128 * (i / 4) + 4 * r + i % 4] - 128);
+    }
+    return;
+  case VTW_Q4:
+    bytes += panel * ((columns + VTW_GROUP - 1) / VTW_GROUP) * 576;
+    for (size_t c = 0; c < columns; c++) {
+      const uint8_t *tile = bytes + c / VTW_GROUP * 576;
+      size_t i = c % VTW_GROUP;
+      float d = vtw_f32_of_f16(load_u16(tile + 2 * r));
+      int byte = tile[64 + 64 * (i / 4) + 4 * (r % 16) + i % 4];
+      out[c] = d * (float)((r < 16 ? byte & 15 : byte >> 4) - 8);
     }
     return;
   }

@@ -38,7 +38,7 @@ struct VTWConvert: ParsableCommand {
   @Option(help: "Folder of the vision tower, for original LLaVA checkpoints without one.")
   var visionTower: String?
 
-  @Option(help: "How matrices are stored: q8, bf16, f16 or f32.")
+  @Option(help: "How matrices are stored: q4, q8, bf16, f16 or f32.")
   var encoding = "q8"
 
   @Option(help: "Chat template by name, if the checkpoint's own is not recognised.")
@@ -89,7 +89,7 @@ struct VTWConvert: ParsableCommand {
 
   mutating func validate() throws {
     guard Encoding(name: encoding) != nil else {
-      throw ValidationError("--encoding must be q8, bf16, f16 or f32.")
+      throw ValidationError("--encoding must be q4, q8, bf16, f16 or f32.")
     }
     guard (1...4096).contains(calibTokens) else {
       throw ValidationError("--calib-tokens must be in 1...4096.")

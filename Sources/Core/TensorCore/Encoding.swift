@@ -12,6 +12,8 @@ package enum Encoding: UInt16, CaseIterable, Sendable {
   case bf16 = 3
   /// 8-bit symmetric with one f16 scale per row and 32 columns, in tiles of 32 rows x 32 columns.
   case q8 = 16
+  /// 4-bit with one f16 scale per row and 32 columns, in tiles of 32 rows x 32 columns.
+  case q4 = 17
 
   package var name: String {
     switch self {
@@ -19,6 +21,7 @@ package enum Encoding: UInt16, CaseIterable, Sendable {
     case .f16: "f16"
     case .bf16: "bf16"
     case .q8: "q8"
+    case .q4: "q4"
     }
   }
 
@@ -33,9 +36,12 @@ package enum Encoding: UInt16, CaseIterable, Sendable {
     switch self {
     case .f32, .f16: 1
     case .bf16: 2
-    case .q8: 32
+    case .q8, .q4: 32
     }
   }
+
+  /// Whether values are integers times a scale that a row's 32 columns share.
+  package var isQuantized: Bool { self == .q8 || self == .q4 }
 
   /// Bytes of one tile; tiles lie back to back.
   package var tileBytes: Int {
@@ -44,6 +50,7 @@ package enum Encoding: UInt16, CaseIterable, Sendable {
     case .f16: 32 * 2
     case .bf16: 32 * 2 * 2
     case .q8: 32 * 2 + 32 * 32
+    case .q4: 32 * 2 + 32 * 32 / 2
     }
   }
 }

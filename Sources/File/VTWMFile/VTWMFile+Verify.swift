@@ -69,7 +69,7 @@ extension VTWMFile {
     if let place {
       throw InputError(
         path,
-        "tensor '\(info.key)': \(info.encoding == .q8 ? "scale" : "weight") at byte \(place)"
+        "tensor '\(info.key)': \(info.encoding.isQuantized ? "scale" : "weight") at byte \(place)"
           + " is not finite")
     }
     return checksum.value
@@ -84,7 +84,7 @@ extension VTWMFile {
   case .f32: return unsafe firstNonFinite(bytes, UInt32.self, exponent: 0x7F80_0000)
   case .f16: return unsafe firstNonFinite(bytes, UInt16.self, exponent: 0x7C00)
   case .bf16: return unsafe firstNonFinite(bytes, UInt16.self, exponent: 0x7F80)
-  case .q8:
+  case .q8, .q4:
     // A tile begins with one f16 scale per row.
     let scaleBytes = 2 * encoding.tileRows
     for tile in stride(from: 0, to: bytes.count, by: encoding.tileBytes) {

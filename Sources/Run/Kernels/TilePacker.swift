@@ -21,12 +21,14 @@ package enum TilePacker {
   ///
   /// - Parameters:
   ///   - rows: row-major values, whole rows; all but the last panel are complete.
+  ///   - importance: what the squared error in each column counts in the search for scales of
+  ///     quantised encodings; nil for all the same.
   ///   - out: exactly the bytes of these panels, as `TileLayout` counts them.
   ///   - compute: shares the panels out to its threads, if given.
   /// - Throws: `UnpackableValue`, the first in row order within its panel.
   package static func pack(
-    _ rows: Span<Float>, columns: Int, encoding: Encoding, into out: inout MutableRawSpan,
-    on compute: Compute? = nil
+    _ rows: Span<Float>, columns: Int, encoding: Encoding, importance: [Float]? = nil,
+    into out: inout MutableRawSpan, on compute: Compute? = nil
   ) throws(UnpackableValue) {
     let rowCount = columns == 0 ? 0 : rows.count / columns
     guard let layout = TileLayout(encoding, rows: rowCount, columns: columns) else {
@@ -35,6 +37,9 @@ package enum TilePacker {
     precondition(
       rows.count == rowCount * columns && out.byteCount == layout.byteCount,
       "\(rows.count) values of \(columns) columns into \(out.byteCount) bytes")
+    precondition(
+      importance.map { $0.count == columns } ?? true,
+      "importance of \(importance?.count ?? 0) columns for \(columns)")
     let tileRows = encoding == .f32 ? 32 : encoding.tileRows
     let panelBytes = encoding == .f32 ? 32 * columns * 4 : layout.panelBytes
     let panels = (rowCount + tileRows - 1) / tileRows
@@ -42,19 +47,22 @@ package enum TilePacker {
     unsafe rows.withUnsafeBufferPointer { values in
       unsafe out.withUnsafeMutableBytes { bytes in
         unsafe failures.withUnsafeMutableBufferPointer { failures in
-          guard let values = values.baseAddress, let bytes = bytes.baseAddress,
-            let failures = failures.baseAddress
-          else { return }
-          let encodePanel = { (panel: Int) in
-            let first = panel * tileRows
-            unsafe failures[panel] = vtw_encode_panel(
-              encoding.code, values + first * columns, min(tileRows, rowCount - first), columns,
-              bytes + panel * panelBytes)
-          }
-          if let compute {
-            compute.parallel(panels, encodePanel)
-          } else {
-            for panel in 0..<panels { encodePanel(panel) }
+          unsafe (importance ?? []).withUnsafeBufferPointer { importances in
+            guard let values = values.baseAddress, let bytes = bytes.baseAddress,
+              let failures = failures.baseAddress
+            else { return }
+            let weights = unsafe importance == nil ? nil : importances.baseAddress
+            let encodePanel = { (panel: Int) in
+              let first = panel * tileRows
+              unsafe failures[panel] = vtw_encode_panel(
+                encoding.code, values + first * columns, weights, min(tileRows, rowCount - first),
+                columns, bytes + panel * panelBytes)
+            }
+            if let compute {
+              compute.parallel(panels, encodePanel)
+            } else {
+              for panel in 0..<panels { encodePanel(panel) }
+            }
           }
         }
       }
@@ -67,7 +75,8 @@ package enum TilePacker {
 
   /// A whole matrix as bytes.
   package static func pack(
-    _ values: [Float], columns: Int, encoding: Encoding, on compute: Compute? = nil
+    _ values: [Float], columns: Int, encoding: Encoding, importance: [Float]? = nil,
+    on compute: Compute? = nil
   ) throws(UnpackableValue) -> [UInt8] {
     let rows = columns == 0 ? 0 : values.count / columns
     guard let layout = TileLayout(encoding, rows: rows, columns: columns) else {
@@ -76,7 +85,9 @@ package enum TilePacker {
     var bytes = [UInt8](repeating: 0, count: layout.byteCount)
     var span = bytes.mutableSpan
     var raw = unsafe span.mutableBytes
-    try pack(values.span, columns: columns, encoding: encoding, into: &raw, on: compute)
+    try pack(
+      values.span, columns: columns, encoding: encoding, importance: importance, into: &raw,
+      on: compute)
     return bytes
   }
 
@@ -107,7 +118,7 @@ package enum TilePacker {
   ) {
     let size = source == .f32 ? 4 : 2
     precondition(
-      source != .q8 && bytes.byteCount == out.count * size,
+      !source.isQuantized && bytes.byteCount == out.count * size,
       "\(bytes.byteCount) bytes of \(source.name) into \(out.count) values")
     unsafe bytes.withUnsafeBytes { bytes in
       unsafe out.withUnsafeMutableBufferPointer { out in

@@ -34,13 +34,21 @@ const vtw_kernels *vtw_kernels_for(vtw_instruction_set set);
 /* ---- encodings: conversion of values (tiles.c) ---- */
 
 /* Raw values are those of the file. */
-typedef enum { VTW_F32 = 1, VTW_F16 = 2, VTW_BF16 = 3, VTW_Q8 = 16 } vtw_encoding;
+typedef enum {
+  VTW_F32 = 1,
+  VTW_F16 = 2,
+  VTW_BF16 = 3,
+  VTW_Q8 = 16,
+  VTW_Q4 = 17,
+} vtw_encoding;
 
 /* Encodes one panel: `rows` x `columns` values (rows <= 32 for tiled encodings) become the bytes of
  * one panel at `out`, padding included.  Returns -1, or the index (row * columns + column) of the
- * first value that is not finite or too large for the encoding. */
-ptrdiff_t vtw_encode_panel(vtw_encoding encoding, const float *values, size_t rows, size_t columns,
-                           void *out);
+ * first value that is not finite or too large for the encoding.
+ *   importance: [columns] weights of the squared error per input column for q4 and q8, or NULL for
+ *     equal ones; a group of 32 with one that is negative or not finite counts as equal too */
+ptrdiff_t vtw_encode_panel(vtw_encoding encoding, const float *values, const float *importance,
+                           size_t rows, size_t columns, void *out);
 
 /* Decodes row `row` of the matrix at `weights` to out[columns].  The portable truth. */
 void vtw_decode_row(vtw_encoding encoding, const void *weights, size_t columns, size_t row,
@@ -52,7 +60,7 @@ void vtw_widen(vtw_encoding encoding, const void *bytes, size_t count, float *ou
 /* ---- products with tiled weights (matmul.c) ---- */
 
 typedef struct {
-  vtw_encoding encoding; /* f16, bf16 or q8 */
+  vtw_encoding encoding; /* any but f32 */
   size_t rows, columns;  /* output and input features */
   const void *weights;   /* 64-byte aligned */
   const float *bias;     /* [rows] or NULL */
