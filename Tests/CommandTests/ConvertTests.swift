@@ -170,6 +170,88 @@ import Testing
     #expect(warnings.contains { $0.contains("fewer than 8 samples") }, "\(warnings)")
   }
 
+  // MARK: Profiles and packed files
+
+  /// Each task runs at what it alone would take; `default` at what all of them take.
+  @Test func everyTaskBecomesAProfile() throws {
+    let done = try convert(Self.demo, "m.vtwm", ["--calib", Self.calibration, "--json"])
+    try #require(done.status == 0, "\(done.errors)")
+    let found = try done.json
+    var expected = ["default": found["k"]]
+    for task in found["tasks"]?.arrayValue ?? [] {
+      expected[try #require(task["name"]?.stringValue)] = task["k"]
+    }
+    let profiles = try #require(found["profiles"]?.arrayValue)
+    #expect(profiles.count == 7 && profiles.first?["name"]?.stringValue == "default")
+    for profile in profiles {
+      let name = try #require(profile["name"]?.stringValue)
+      #expect(profile["k"] == expected[name], "\(name)")
+      let run = try Programs.run(
+        "vtwrun",
+        [
+          folder.path("m.vtwm"), "--profile", name, "--json", "-n", "2", "-p", "What?", "--image",
+          "\(Self.calibration)/colors/000.png",
+        ])
+      #expect(try run.json["k"] == profile["k"], "\(run.errors)")
+    }
+    #expect(expected["colors"] != expected["default"])
+    let page = try Programs.run("vtwinfo", [folder.path("m.vtwm")])
+    #expect(page.output.contains("relation: visual rows leave at layer K = 11"), "\(page.output)")
+    #expect(page.output.contains("agreement 100.0 % in "), "\(page.output)")
+  }
+
+  /// Calibrating a packed file gives the model that calibrating its checkpoint gives.
+  @Test func aPackedFileIsCalibratedLikeItsCheckpoint() throws {
+    let options = ["--calib", Self.calibration, "--calib-limit", "48"]
+    #expect(try convert(Self.demo, "plain.vtwm").status == 0)
+    #expect(try convert(Self.demo, "direct.vtwm", options).status == 0)
+    let done = try convert(folder.path("plain.vtwm"), "later.vtwm", options + ["--json"])
+    try #require(done.status == 0, "\(done.errors)")
+    #expect(try done.json["profiles"]?.arrayValue?.count == 7)
+    let files = try ["plain", "direct", "later"].map { name in
+      let info = try Programs.run(
+        "vtwinfo", [folder.path("\(name).vtwm"), "--json", "--verify"])
+      try #require(info.status == 0, "\(info.errors)")
+      return try info.json
+    }
+    #expect(files[1]["content_id"] == files[2]["content_id"])
+    #expect(files[1]["calibration"] == files[2]["calibration"])
+    #expect(files[0]["content_id"] != files[2]["content_id"])
+    #expect(files[0]["tensors"] == files[2]["tensors"])
+    #expect(files[2]["provenance"]?["recalibrated"]?["content_id"] == files[0]["content_id"])
+    #expect(files[2]["provenance"]?["inputs"] == files[0]["provenance"]?["inputs"])
+
+    // A layer by hand keeps the evidence and says so.
+    #expect(try convert(folder.path("later.vtwm"), "hand.vtwm", ["--k", "5"]).status == 0)
+    let hand = try Programs.run("vtwinfo", [folder.path("hand.vtwm"), "--json"]).json
+    #expect(hand["k"]?.integerValue == 5)
+    #expect(hand["calibration"] == files[2]["calibration"])
+    #expect(
+      hand["profiles"]?.arrayValue?.dropFirst() == files[2]["profiles"]?.arrayValue?.dropFirst())
+    let page = try Programs.run("vtwinfo", [folder.path("hand.vtwm"), "--calibration"])
+    #expect(page.output.contains("K = 5, which was set by hand"), "\(page.output)")
+  }
+
+  @Test func refusesWhatAPackedFileCannotChange() throws {
+    #expect(try convert(Self.demo, "in.vtwm").status == 0)
+    let file = folder.path("in.vtwm")
+    try expectRefused(try convert(file, "m.vtwm"), "--calib or --k")
+    try expectRefused(try convert(file, "m.vtwm", ["--k", "3", "--encoding", "f32"]), "--encoding")
+    try expectRefused(try convert(file, "m.vtwm", ["--k", "13"]), "0...12")
+    let own = try convert(file, "in.vtwm", ["--k", "3", "--force"])
+    #expect(own.status == 65 && own.errors.contains("is also an input"), "\(own.errors)")
+    var damaged = try fileBytes(at: file, limit: 1 << 28)
+    damaged[damaged.count / 2] ^= 1
+    try folder.write(damaged, to: "bad.vtwm")
+    try expectRefused(
+      try convert(folder.path("bad.vtwm"), "m.vtwm", ["--k", "3"]), "checksum is wrong")
+    // A name that says .vtwm is taken at its word; another is looked into.
+    try folder.write("no", to: "text.vtwm")
+    try expectRefused(try convert(folder.path("text.vtwm"), "m.vtwm", ["--k", "3"]), "text.vtwm")
+    try folder.write(try fileBytes(at: file, limit: 1 << 28), to: "renamed.bin")
+    #expect(try convert(folder.path("renamed.bin"), "m.vtwm", ["--k", "3"]).status == 0)
+  }
+
   @Test func refusesMoreTasksThanARecordHolds() throws {
     let picture = try fileBytes(at: fixturePath("images/square-96.jpg"), limit: 1 << 20)
     for task in 0..<256 { try folder.write(picture, to: "set/\(task)/a.jpg") }

@@ -6,4 +6,6 @@ struct CalibrationSamples {
   var check: SampleSet
   /// What was said of the sets, such as of tasks too small to be judged.
   var warnings: [String]
+
+  var tasks: [String] { choose.tasks }
 }

@@ -53,6 +53,12 @@ struct ConvertResult {
       : "K = \(k) of \(schedule.layerCount): decoder prefill needs "
         + "\(fixed(100 * ratio.operations, 0)) % of the FLOPs, the KV cache "
         + "\(fixed(100 * ratio.keyValue, 0)) % of the rows\n"
+    for other in schedule.profiles.indices where other != schedule.defaultProfile {
+      let profile = schedule.profiles[other]
+      text +=
+        "profile \(printable(profile.name)): K = \(profile.withdrawalLayer), "
+        + "\(fixed(100 * ratios(profile).operations, 0)) % of the FLOPs\n"
+    }
     let total = seconds.last?.1 ?? 0
     return text + "wrote \(printable(output)): \(byteText(byteCount)) in \(timeText(total))\n"
   }

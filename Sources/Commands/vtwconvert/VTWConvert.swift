@@ -25,11 +25,14 @@ struct VTWConvert: ParsableCommand {
       The input is a Hugging Face folder, a .safetensors file with its siblings, or a \
       model.safetensors.index.json. With --calib the decoder layer K after which visual rows can \
       leave is measured on a set of images and questions; without it they never leave, unless \
-      --k says so.
+      --k says so. Each task of the set becomes a profile beside 'default', which serves them all.
+
+      The input may also be a .vtwm file: then its weights are taken over as they are, and only \
+      the calibration (--calib) or the default layer (--k) is new.
       """,
     version: Program.version)
 
-  @Argument(help: "The checkpoint.")
+  @Argument(help: "The checkpoint, or a .vtwm file.")
   var input: String
 
   @Option(name: .shortAndLong, help: ArgumentHelp("The file to write.", valueName: "file.vtwm"))
@@ -38,8 +41,8 @@ struct VTWConvert: ParsableCommand {
   @Option(help: "Folder of the vision tower, for original LLaVA checkpoints without one.")
   var visionTower: String?
 
-  @Option(help: "How matrices are stored: q4, q8, bf16, f16 or f32.")
-  var encoding = "q8"
+  @Option(help: "How matrices are stored: q4, q8, bf16, f16 or f32 (default: q8).")
+  var encoding: String?
 
   @Option(help: "Chat template by name, if the checkpoint's own is not recognised.")
   var template: String?
@@ -88,7 +91,7 @@ struct VTWConvert: ParsableCommand {
   var quiet = false
 
   mutating func validate() throws {
-    guard Encoding(name: encoding) != nil else {
+    guard encoding.map({ Encoding(name: $0) != nil }) ?? true else {
       throw ValidationError("--encoding must be q4, q8, bf16, f16 or f32.")
     }
     guard (1...4096).contains(calibTokens) else {
@@ -105,16 +108,14 @@ struct VTWConvert: ParsableCommand {
   }
 
   mutating func run() throws {
+    if PackedInput.isOne(input) { return try recalibrate() }
     let clock = ContinuousClock()
     let start = clock.now
     let checkpoint = try Checkpoint(
       at: input, visionTower: visionTower, templateName: template, isStrict: strict,
       readTokenizer: TokenizerFiles.read)
-    let layerCount = checkpoint.configuration.text.layerCount
-    if let k, !(0...layerCount).contains(k) {
-      throw InputError(input, "--k \(k) is outside 0...\(layerCount)")
-    }
-    let samples = try calibrationSamples(checkpoint)
+    try checkLayer(of: checkpoint.configuration)
+    let samples = try calibrationSamples(checkpoint.configuration)
     say(ConvertText.source(checkpoint, input: input))
     for name in checkpoint.ignoredTensors.prefix(1) {
       say(
@@ -123,11 +124,13 @@ struct VTWConvert: ParsableCommand {
     }
 
     let compute = try engine.compute()
-    let plan = PackPlan(checkpoint.configuration, encoding: Encoding(name: encoding) ?? .q8)
+    let plan = PackPlan(checkpoint.configuration, encoding: packedEncoding)
+    let contents = try contents(checkpoint)
     let writer = try VTWMWriter(
-      path: output, contents: try contents(checkpoint), encodings: plan.encodings,
+      path: output, contents: contents, encodings: plan.encodings,
       sourceTypes: checkpoint.tensors.mapValues { $0.type.rawValue }, overwrite: force,
-      inputs: checkpoint.inputs.map(\.path))
+      inputs: checkpoint.inputs.map(\.path),
+      room: VTWMWriter.FrontRoom(profileNames: samples?.tasks ?? []))
     InterruptCleanup.removeOnSignal(writer.pendingPath)
     let packing = ProgressLine("packing", isQuiet: quiet)
     try Packer(checkpoint, plan: plan, compute: compute).write(to: writer) { packing.update($0) }
@@ -137,16 +140,15 @@ struct VTWConvert: ParsableCommand {
     var report: CalibrationReport?
     if let samples {
       report = try calibrate(
-        samples, checkpoint: checkpoint, tensors: writer.mapTensors(), plan: plan,
+        samples, contents, tensors: writer.mapTensors(), precision: plan.keyValuePrecision,
         compute: compute)
     }
     let calibrated = clock.now
 
-    let schedule = self.schedule(report, text: checkpoint.configuration.text)
+    let schedule = self.schedule(report, layerCount: checkpoint.configuration.text.layerCount)
     try writer.seal(
-      schedule: schedule, layerKL: layerKL(report, layerCount: layerCount),
-      calibration: report?.json, provenance: provenance(checkpoint),
-      keyValuePrecision: plan.keyValuePrecision)
+      schedule: schedule, layerKL: report?.layerKL ?? [], calibration: report?.json,
+      provenance: provenance(checkpoint), keyValuePrecision: plan.keyValuePrecision)
     let result = ConvertResult(
       output: output, byteCount: writer.byteCount, schedule: schedule, report: report,
       configuration: checkpoint.configuration,
@@ -167,103 +169,18 @@ struct VTWConvert: ParsableCommand {
       tokenizer: tokenizer, template: checkpoint.template)
   }
 
-  private var holdoutShare: Double { holdout ?? criterion.holdout }
+  private var packedEncoding: Encoding { encoding.flatMap { Encoding(name: $0) } ?? .q8 }
 
-  private func say(_ text: String) {
+  /// Refuses a `--k` that the model does not have.
+  func checkLayer(of configuration: ModelConfiguration) throws(InputError) {
+    let layerCount = configuration.text.layerCount
+    if let k, !(0...layerCount).contains(k) {
+      throw InputError(input, "--k \(k) is outside 0...\(layerCount)")
+    }
+  }
+
+  func say(_ text: String) {
     if !quiet { StandardError.write(text) }
-  }
-
-  /// The samples of all sets, apart for choosing and for checking; nil without `--calib`.
-  private func calibrationSamples(
-    _ checkpoint: Checkpoint
-  ) throws(InputError) -> CalibrationSamples? {
-    guard !calib.isEmpty else { return nil }
-    guard checkpoint.configuration.vision != nil else {
-      throw InputError(input, "is a text-only model; --calib needs one that sees images")
-    }
-    var all = SampleSet(samples: [])
-    for argument in calib { all.append(try SampleSet(argument: argument, isRaw: raw)) }
-    if let calibLimit { all = all.limited(to: calibLimit, seed: seed) }
-    let (judged, warnings) = all.mergingSmallTasks(below: minTask)
-    for warning in warnings { say("warning: \(warning)\n") }
-    let mostTasks = CalibrationReport.mostTasks(
-      layerCount: checkpoint.configuration.text.layerCount)
-    guard judged.tasks.count <= mostTasks else {
-      throw InputError(
-        calib.joined(separator: ", "),
-        "\(judged.tasks.count) tasks, but a file of this model keeps the curves of \(mostTasks); "
-          + "raise --min-task, so that small tasks are judged together")
-    }
-    let parts = judged.split(holdout: holdoutShare, seed: seed)
-    return CalibrationSamples(
-      choose: parts.calibration, check: parts.heldout, warnings: warnings)
-  }
-
-  private func calibrate(
-    _ samples: CalibrationSamples, checkpoint: Checkpoint,
-    tensors: TensorTable, plan: PackPlan, compute: Compute
-  ) throws(InputError) -> CalibrationReport {
-    let tokenizer = try Tokenizer(checkpoint.tokenizer)
-    var options = CalibrationOptions()
-    options.answerTokens = calibTokens
-    options.batchBytes = maxMemory << 20
-    let calibrator = Calibrator(
-      model: try Model(checkpoint.configuration, tensors, compute), tokenizer: tokenizer,
-      encoder: PromptEncoder(
-        tokenizer: tokenizer, template: checkpoint.template,
-        imageTokenID: checkpoint.configuration.imageTokenID.map(Int32.init),
-        rowsPerImage: checkpoint.configuration.vision?.rowsPerImage ?? 0),
-      imageSteps: checkpoint.imageSteps, precision: plan.keyValuePrecision.kernel, options: options)
-
-    let progress = ProgressLine("calibrating", isQuiet: quiet)
-    let total = Double(max(1, samples.choose.samples.count + samples.check.samples.count))
-    let chooseShare = Double(samples.choose.samples.count) / total
-    let chosen = calibrator.run(samples.choose.samples) { progress.update($0 * chooseShare) }
-    let checked = calibrator.run(samples.check.samples) {
-      progress.update(chooseShare + $0 * (1 - chooseShare))
-    }
-    progress.finish()
-
-    var refused = (samples.choose.refused + chosen.refused + checked.refused).map {
-      "\($0.id): \($0.reason)"
-    }
-    refused.sort()
-    for line in refused { say("warning: sample left out: \(printable(line, limit: 400))\n") }
-    let layerCount = checkpoint.configuration.text.layerCount
-    guard !chosen.divergences.isEmpty else {
-      throw InputError(calib.joined(separator: ", "), "no sample could be used for calibration")
-    }
-    let costs = WithdrawalCosts(
-      checkpoint.configuration,
-      keyValueRowBytes: 2 * checkpoint.configuration.text.keyValueWidth
-        * plan.keyValuePrecision.byteCount,
-      textRows: ConvertResult.textRows)
-    let criterion = criterion.criterion(costs)
-    func curves(_ divergences: [SampleDivergence]) -> CalibrationCurves {
-      CalibrationCurves(
-        divergences, layerCount: layerCount, percentile: criterion.percentile ?? 95)
-    }
-    return CalibrationReport(
-      criterion: criterion,
-      setup: CalibrationReport.Setup(
-        answerTokens: calibTokens, seed: seed, holdout: holdoutShare),
-      costs: costs, curves: curves(chosen.divergences),
-      holdout: checked.divergences.isEmpty ? nil : curves(checked.divergences),
-      setWarnings: samples.warnings, refused: refused)
-  }
-
-  /// The profile by hand or by calibration, and the thresholds that a user may choose at run time.
-  private func schedule(_ report: CalibrationReport?, text: TextConfiguration) -> TokenSchedule {
-    let layerCount = text.layerCount
-    let chosen = k ?? report?.k ?? layerCount
-    return TokenSchedule(
-      layerCount: layerCount,
-      profiles: [ScheduleProfile(withdrawingAt: chosen, of: layerCount)],
-      candidates: report?.candidates ?? [])
-  }
-
-  private func layerKL(_ report: CalibrationReport?, layerCount: Int) -> [Float?] {
-    (0..<layerCount).map { layer in report.map { Float($0.curves.pooled.points[layer].meanKL) } }
   }
 
   private func provenance(_ checkpoint: Checkpoint) -> JSONValue {
@@ -271,7 +188,9 @@ struct VTWConvert: ParsableCommand {
       "converter": .string("vtwconvert \(Program.version)"),
       "inputs": .array(
         checkpoint.inputs.map { ["name": .string($0.name), "bytes": .integer($0.byteCount)] }),
-      "options": ["encoding": .string(encoding), "k": k.map(JSONValue.integer) ?? .null],
+      "options": [
+        "encoding": .string(packedEncoding.name), "k": k.map(JSONValue.integer) ?? .null,
+      ],
     ]
   }
 }

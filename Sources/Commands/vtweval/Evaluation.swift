@@ -60,10 +60,17 @@ struct Evaluation {
       guard let measured = divergences[sample.id] else { continue }
       do {
         let full = try Self.answer(sample, runtime, never, maxTokens)
+        // Profiles with the same segments give the same answer.
+        var answers = [(segments: never.segments, text: full)]
         for (place, profile) in profiles.enumerated() {
           let k = profile.withdrawalLayer
-          let answer =
-            k == layerCount ? full : try Self.answer(sample, runtime, profile, maxTokens)
+          let answer: String
+          if let known = answers.first(where: { $0.segments == profile.segments }) {
+            answer = known.text
+          } else {
+            answer = try Self.answer(sample, runtime, profile, maxTokens)
+            answers.append((profile.segments, answer))
+          }
           var tally = Tally(count: 1)
           tally.agreeing = answer == full ? 1 : 0
           if let expected = sample.answer.map(Self.normalized) {

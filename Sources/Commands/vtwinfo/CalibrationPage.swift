@@ -25,6 +25,23 @@ enum CalibrationPage {
     return page
   }
 
+  /// What the calibration measured at the layer of `profile`: of its own task, or of the one that
+  /// fares worst.
+  static func quality(_ profile: ScheduleProfile, _ model: VTWMFile) -> String {
+    let k = profile.withdrawalLayer
+    guard k < model.schedule.layerCount, let record = model.calibration else { return "" }
+    let tasks = record["tasks"]?.arrayValue ?? []
+    let own = tasks.filter { $0["name"]?.stringValue == profile.name }
+    let measured = (own.isEmpty ? tasks : own).compactMap { task -> (String, JSONValue)? in
+      let curve = task["curve"]?.arrayValue ?? []
+      return curve.indices.contains(k) ? (string(task["name"]), curve[k]) : nil
+    }
+    func divergence(_ point: JSONValue) -> Double { point["mean_kl"]?.doubleValue ?? 0 }
+    guard let worst = measured.max(by: { divergence($0.1) < divergence($1.1) }) else { return "" }
+    return "; mean KL \(number(worst.1["mean_kl"], 4)), agreement "
+      + percent(worst.1["agreement"], 1) + (own.isEmpty ? " in \(worst.0)" : "")
+  }
+
   private static func choice(_ model: VTWMFile, _ record: JSONValue) -> String {
     let criterion = record["criterion"]
     var page = "K = \(number(record["k"])) of \(number(record["layers"]))"

@@ -35,7 +35,8 @@ enum InfoPages {
       let mark = index == model.schedule.defaultProfile ? "profile    " : "           "
       page += "\(mark)\(printable(profile.name)): \(summary(profile, text.layerCount)); "
       page += "prefill \(fixed(100 * ratio.operations, 0)) % of the FLOPs, "
-      page += "KV cache \(fixed(100 * ratio.keyValue, 0)) % (1 image, \(textRows) text rows)\n"
+      page += "KV cache \(fixed(100 * ratio.keyValue, 0)) % (1 image, \(textRows) text rows)"
+      page += "\(CalibrationPage.quality(profile, model))\n"
     }
     page += model.calibration == nil ? "calibrated no\n" : "calibrated yes: see --calibration\n"
     page += "content id \(model.contentID)\n"

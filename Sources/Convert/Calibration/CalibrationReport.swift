@@ -92,6 +92,19 @@ package struct CalibrationReport: Equatable, Sendable {
     }
   }
 
+  /// One profile for each task that can give it its name.
+  ///
+  /// "default" is the profile for all of them, whose K suits a task of that name too.
+  package var taskProfiles: [ScheduleProfile] {
+    zip(curves.tasks, taskChoices).compactMap { task, choice in
+      guard task.name != "default", (1...255).contains(task.name.utf8.count) else { return nil }
+      return ScheduleProfile(name: task.name, withdrawingAt: choice.k, of: curves.layerCount)
+    }
+  }
+
+  /// Mean KL over all tasks of withdrawing before each layer.
+  package var layerKL: [Float?] { curves.pooled.points.map { Float($0.meanKL) } }
+
   /// The curve as a table for a terminal, one line per task, K in columns.
   package var table: String {
     let shown = max(0, min(k, curves.layerCount) - 6)..<curves.layerCount
