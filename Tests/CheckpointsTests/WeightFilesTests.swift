@@ -112,18 +112,12 @@ import Testing
     }
   }
 
-  @Test func refusesGGUF() throws {
-    let path = try folder.write(Array("GGUF".utf8) + [3, 0, 0, 0], to: "model.gguf")
-    let problem = "GGUF input is not supported yet; give the safetensors checkpoint"
-    #expect(throws: InputError(path, problem)) { try WeightFiles(at: path) }
-    #expect(throws: InputError(path, problem)) { try WeightFiles(at: folder.path) }
-  }
-
   @Test func refusesWhatIsNoCheckpoint() throws {
     let text = try folder.write("hello", to: "notes.txt")
     #expect(
       throws: InputError(
-        text, "is no checkpoint: a folder, a .safetensors file or an .index.json is expected")
+        text,
+        "is no checkpoint: a folder, a .safetensors or .gguf file or an .index.json is expected")
     ) { try WeightFiles(at: text) }
     #expect(
       throws: InputError(

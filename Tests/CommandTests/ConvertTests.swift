@@ -58,6 +58,66 @@ import Testing
     #expect(try bytes("1.vtwm") == bytes("2.vtwm"))
   }
 
+  @Test func encodingsByRuleWithTheirErrors() throws {
+    let done = try convert(
+      Self.demo, "m.vtwm",
+      [
+        "--encoding", "q4", "--encoding-for", "text.layers.3.*=q8", "--calib", Self.calibration,
+        "--calib-limit", "8", "--holdout", "0", "--importance", "--json",
+      ])
+    try #require(done.status == 0, "\(done.errors)")
+    let errors = try #require(try done.json["errors"])
+    #expect(try #require(errors["text.layers.2.query"]?.doubleValue) > 0.05)
+    #expect(try #require(errors["text.layers.3.query"]?.doubleValue) < 0.01)
+    let listed = try Programs.run("vtwinfo", [folder.path("m.vtwm"), "--tensors"]).output
+    let lines = listed.split(separator: "\n").filter { $0.contains("text.layers.3.query") }
+    #expect(lines.count == 1 && lines[0].contains("q8") && lines[0].contains("error 0."))
+  }
+
+  @Test func encodingRulesAreChecked() throws {
+    let bad = try convert(Self.demo, "m.vtwm", ["--encoding-for", "text*"])
+    #expect(bad.status == 64 && bad.errors.contains("must be PATTERN=TYPE"))
+    let nothing = try convert(Self.demo, "m.vtwm", ["--encoding-for", "nothing*=q8"])
+    #expect(nothing.status == 65 && nothing.errors.contains("matches no matrix"))
+    let importance = try convert(Self.demo, "m.vtwm", ["--importance"])
+    #expect(importance.status == 64 && importance.errors.contains("--calib"))
+    #expect((try? bytes("m.vtwm")) == nil)
+  }
+
+  /// What packing cost, as `vtweval --against` tells: nothing between a file and itself.
+  @Test func packingIsComparedWithItsSource() throws {
+    for encoding in ["f32", "q4"] {
+      let done = try convert(Self.demo, "\(encoding).vtwm", ["--encoding", encoding])
+      try #require(done.status == 0, "\(done.errors)")
+    }
+    let set = repositoryPath("tools/demo-llava/heldout")
+    func compare(_ file: String, _ reference: String, _ set: String) throws -> JSONValue {
+      let done = try Programs.run(
+        "vtweval",
+        [
+          folder.path(file), set, "--against", folder.path(reference), "--limit", "24", "--json",
+          "--quiet",
+        ])
+      try #require(done.status == 0, "\(done.errors)")
+      return try #require(try done.json["tasks"]?.arrayValue?.last)
+    }
+    let same = try compare("f32.vtwm", "f32.vtwm", set)
+    #expect(same["max_kl"]?.doubleValue == 0 && same["agreement"]?.doubleValue == 1)
+    let packed = try compare("q4.vtwm", "f32.vtwm", set)
+    let mean = try #require(packed["mean_kl"]?.doubleValue)
+    #expect(mean > 1e-6 && mean < 0.01)
+    #expect(try #require(packed["agreement"]?.doubleValue) > 0.98)
+
+    let text = try folder.write("one two\n\nthree four five\n", to: "lines.txt")
+    let lines = try compare("q4.vtwm", "f32.vtwm", text)
+    #expect(lines["samples"]?.integerValue == 2)
+    let other = try convert(fixturePath("models/gqa"), "gqa.vtwm")
+    try #require(other.status == 0)
+    let mixed = try Programs.run(
+      "vtweval", [folder.path("f32.vtwm"), set, "--against", folder.path("gqa.vtwm")])
+    #expect(mixed.status == 65 && mixed.errors.contains("is not the same model"))
+  }
+
   /// Every number of the sweep against brute force by transformers: `make_calibration.py`.
   @Test(arguments: [("demo", "demo-llava"), ("mini", "calib-mini")])
   func calibrationEqualsTransformers(name: String, kind: String) throws {
@@ -235,7 +295,7 @@ import Testing
   @Test func refusesWhatAPackedFileCannotChange() throws {
     #expect(try convert(Self.demo, "in.vtwm").status == 0)
     let file = folder.path("in.vtwm")
-    try expectRefused(try convert(file, "m.vtwm"), "--calib or --k")
+    try expectRefused(try convert(file, "m.vtwm"), "--calib, --merge or --k")
     try expectRefused(try convert(file, "m.vtwm", ["--k", "3", "--encoding", "f32"]), "--encoding")
     try expectRefused(try convert(file, "m.vtwm", ["--k", "13"]), "0...12")
     let own = try convert(file, "in.vtwm", ["--k", "3", "--force"])
@@ -250,6 +310,121 @@ import Testing
     try expectRefused(try convert(folder.path("text.vtwm"), "m.vtwm", ["--k", "3"]), "text.vtwm")
     try folder.write(try fileBytes(at: file, limit: 1 << 28), to: "renamed.bin")
     #expect(try convert(folder.path("renamed.bin"), "m.vtwm", ["--k", "3"]).status == 0)
+  }
+
+  // MARK: Parts of a calibration
+
+  /// Measured at once, in shards, in small memory, or in parts after an interruption: the same file.
+  @Test func anySplitOfTheWorkGivesTheSameFile() throws {
+    let set = ["--calib", Self.calibration, "--calib-limit", "48"]
+    #expect(try convert(Self.demo, "in.vtwm").status == 0)
+    let file = folder.path("in.vtwm")
+    try #require(try convert(file, "whole.vtwm", set + ["--stats", folder.path("w")]).status == 0)
+    let whole = try bytes("whole.vtwm")
+    // From the packed file and from its checkpoint.
+    for (index, source) in [file, Self.demo, file].enumerated() {
+      let shard = try Programs.run(
+        "vtwconvert",
+        [source, "--shard", "\(index + 1)/3", "--stats", folder.path("s\(index)"), "--quiet"] + set)
+      try #require(shard.status == 0, "\(shard.errors)")
+    }
+    let shards = [2, 0, 1].map { folder.path("s\($0)") }
+    for (name, options) in [
+      ("merged", ["--merge"] + shards), ("again", ["--merge", folder.path("w")]),
+      ("small", set + ["--max-memory", "16"]),
+      ("resumed", set + ["--stats", folder.path("s1"), "--resume"]),
+    ] {
+      let done = try convert(file, "\(name).vtwm", options)
+      if name == "resumed" {
+        try expectRefused(done, "shard 2/3, not 1/1", output: "resumed.vtwm")
+        continue
+      }
+      try #require(done.status == 0, "\(done.errors)")
+      #expect(try bytes("\(name).vtwm") == whole, "\(name)")
+    }
+    #expect(try folderEntries(at: folder.path("")).allSatisfy { !$0.hasSuffix(".stats") })
+    // The curves of the file once more from the statistics, by the independent reader.
+    let check = try Programs.run(
+      "/usr/bin/env",
+      ["python3", repositoryPath("tools/vtwm.py"), "calibration", folder.path("whole.vtwm")]
+        + shards)
+    #expect(check.status == 0 && check.output.contains("48 measured samples"), "\(check.errors)")
+    try expectRefused(
+      try convert(file, "m.vtwm", ["--merge"] + shards.dropLast()), "32 of 48 samples")
+    #expect(try convert(fixturePath("models/gqa"), "gqa.vtwm").status == 0)
+    try expectRefused(
+      try convert(folder.path("gqa.vtwm"), "m.vtwm", ["--merge"] + shards), "another model")
+    try expectRefused(
+      try convert(file, "m.vtwm", set + ["--max-memory", "16", "--calib-tokens", "1000"]),
+      "--max-memory")
+    try expectRefused(
+      try convert(file, "m.vtwm", set + ["--stats", folder.path("w")]), "--resume")
+    try expectRefused(
+      try convert(file, "m.vtwm", set + ["--stats", file, "--force"]), "is also an input")
+    let picture = try folder.write("mine", to: "a.png")
+    try expectRefused(
+      try convert(file, "m.vtwm", set + ["--stats", picture, "--force"]), "not a statistics file")
+  }
+
+  /// Sets in another order, and the questions of one in another order.
+  @Test func orderOfTheSamplesChangesNoByte() throws {
+    var lines = try String(
+      decoding: fileBytes(
+        at: "\(Self.calibration)/search/metadata.jsonl", limit: 1 << 20), as: UTF8.self
+    ).split(separator: "\n")
+    lines.reverse()
+    lines.swapAt(2, 7)
+    for name in try folderEntries(at: "\(Self.calibration)/search") where name.hasSuffix("g") {
+      try folder.write(
+        try fileBytes(at: "\(Self.calibration)/search/\(name)", limit: 1 << 24),
+        to: "search/\(name)")
+    }
+    try folder.write(lines.joined(separator: "\n"), to: "search/metadata.jsonl")
+    let colors = "colors=\(Self.calibration)/colors"
+    let options = ["--holdout", "0", "--calib"]
+    let one = try convert(
+      Self.demo, "a.vtwm",
+      options + [colors, "--calib", "search=\(Self.calibration)/search"])
+    let other = try convert(
+      Self.demo, "b.vtwm", options + ["search=\(folder.path("search"))", "--calib", colors])
+    #expect(one.status == 0 && other.status == 0, "\(one.errors)\(other.errors)")
+    #expect(try bytes("a.vtwm") == bytes("b.vtwm"))
+  }
+
+  /// SIGINT once the program listens to it, and again with --resume: nothing is lost or left.
+  @Test func anInterruptedCalibrationGoesOn() throws {
+    #expect(try convert(Self.demo, "in.vtwm").status == 0)
+    let set = repositoryPath("tools/demo-llava/heldout-large")
+    let script = """
+      import signal, subprocess, sys
+      signal.pthread_sigmask(signal.SIG_SETMASK, [])  # the test's own threads block all
+      program = subprocess.Popen(sys.argv[1:])
+      while program.poll() is None:
+          lines = open(f"/proc/{program.pid}/status").read().splitlines()
+          caught = [line.split()[1] for line in lines if line.startswith("SigCgt:")]
+          if caught and int(caught[0], 16) >> signal.SIGINT - 1 & 1:
+              program.send_signal(signal.SIGINT)
+              break
+      sys.exit(program.wait())
+      """
+    let stopped = try Programs.run(
+      "/usr/bin/env",
+      [
+        "python3", "-c", script, Programs.path("vtwconvert"), folder.path("in.vtwm"), "--calib",
+        set, "-o", folder.path("m.vtwm"), "--threads", "1", "--quiet",
+      ])
+    #expect(stopped.status == 130 && stopped.errors.contains("--resume"), "\(stopped.errors)")
+    #expect(try folderEntries(at: folder.path("")) == ["in.vtwm", "m.vtwm.stats"])
+    for (options, says) in [
+      ([], "--resume"), (["--resume", "--calib-limit", "100"], "another set"),
+    ] {
+      let refused = try convert(
+        folder.path("in.vtwm"), "m.vtwm", ["--calib", set] + options)
+      #expect(refused.status == 65 && refused.errors.contains(says), "\(refused.errors)")
+    }
+    let resumed = try convert(folder.path("in.vtwm"), "m.vtwm", ["--calib", set, "--resume"])
+    #expect(resumed.status == 0, "\(resumed.errors)")
+    #expect(try folderEntries(at: folder.path("")) == ["in.vtwm", "m.vtwm"])
   }
 
   @Test func refusesMoreTasksThanARecordHolds() throws {
@@ -406,7 +581,9 @@ import Testing
     #expect(try convert(Self.demo, "m.vtwm", ["--encoding", "q3"]).status == 64)
     for options in [
       ["--preset", "other"], ["--quantile", "0"], ["--flops", "1.5"], ["--agreement", "2"],
-      ["--flops", "0.5", "--eta", "0.1"], ["--preset", "paper", "--quantile", "95"],
+      ["--shard", "1/2"], ["--merge", "a", "--calib", "b"], ["--resume"], ["--stats", "a"],
+      ["--max-memory", "1"], ["--flops", "0.5", "--eta", "0.1"],
+      ["--preset", "paper", "--quantile", "95"],
     ] { #expect(try convert(Self.demo, "m.vtwm", options).status == 64, "\(options)") }
   }
 

@@ -74,6 +74,29 @@ import Testing
     #expect(done.output.hasPrefix(try #require(found["text"]?.stringValue)))
   }
 
+  /// The cache of the demo, 48 dimensions a head, in each precision.
+  @Test func keysAndValuesAreHeldAsAsked() throws {
+    let asTheFileSays = try ask()
+    func bytes(_ done: ProgramResult) throws -> Int {
+      try #require(done.status == 0, "\(done.errors)")
+      let held = try #require(try done.json["kv_bytes"]?.objectValue)
+      return try ["visual", "text"].reduce(0) { try $0 + #require(held[$1]?.integerValue) }
+    }
+    let f16 = try ask(["--kv", "f16"])
+    #expect(try asTheFileSays.json["kv"] == "f16" && f16.json["kv"] == "f16")
+    #expect(try f16.json["kv_bytes"] == asTheFileSays.json["kv_bytes"])
+    #expect(try ask(["--kv", "auto"]).json["kv_bytes"] == asTheFileSays.json["kv_bytes"])
+    let f32 = try ask(["--kv", "f32"]), q8 = try ask(["--kv", "q8"])
+    #expect(try f32.json["kv"] == "f32" && bytes(f32) == 2 * bytes(f16))
+    // 48 integers and a scale for the first 32 and one for the rest, instead of 48 times two bytes.
+    #expect(try q8.json["kv"] == "q8" && 96 * bytes(q8) == 52 * bytes(f16))
+    #expect(try q8.json["text"] == f16.json["text"])
+    #expect(try ask(["--kv", "q4"]).status == 64)
+    for program in ["vtwbench", "vtweval"] {
+      #expect(try Programs.run(program, ["--help"]).output.contains("--kv"))
+    }
+  }
+
   private func info() throws -> JSONValue { try Programs.run("vtwinfo", [file, "--json"]).json }
 
   @Test func traceNeverReplacesAnInput() throws {
@@ -202,6 +225,7 @@ import Testing
     let result = try done.json
     #expect(result["k"]?.integerValue == 4 && result["layers"]?.integerValue == 12)
     #expect(result["runs"]?.integerValue == 2 && result["threads"]?.integerValue == 1)
+    #expect(result["kv"]?.stringValue == "f16")
     #expect(result["isa"]?.stringValue != nil && result["encoding"]?.stringValue == "q8")
     #expect(result["rows"] == ["text": .integer(64), "visual": .integer(81)])
     func number(_ path: String...) throws -> Double {

@@ -74,4 +74,17 @@ import Testing
     span[0] = 7
     #expect(small.span[12] == 7)
   }
+
+  @Test func partsLieOneBehindTheOther() {
+    let scratch = Rows(count: 10, width: 8)
+    scratch.fill(with: 0)
+    let parts = scratch.parts(widths: [3, 0, 4])
+    #expect(parts.map { [$0.count, $0.width] } == [[10, 3], [10, 0], [10, 4]])
+    parts[0].fill(with: 1)
+    parts[2].fill(with: 2)
+    #expect(
+      scratch.copy()
+        == Array(repeating: 1, count: 30) + Array(repeating: 2, count: 40)
+        + Array(repeating: 0, count: 10))
+  }
 }

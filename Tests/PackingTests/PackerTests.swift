@@ -18,15 +18,19 @@ import VTWMFile
       at: fixturePath("models/gqa"), readTokenizer: TokenizerFiles.read)
   }
 
-  private func write(_ name: String, encoding: Encoding, threads: Int = 2) throws -> VTWMWriter {
-    let plan = PackPlan(checkpoint.configuration, encoding: encoding)
-    let writer = try VTWMWriter(
+  private func writer(_ name: String, _ plan: PackPlan) throws -> VTWMWriter {
+    try VTWMWriter(
       path: folder.path(name),
       contents: VTWMContents(
         configuration: checkpoint.configuration, imageSteps: checkpoint.imageSteps,
         tokenizer: checkpoint.tokenizer, template: checkpoint.template),
-      encodings: plan.encodings, sourceTypes: checkpoint.tensors.mapValues { $0.type.rawValue },
+      encodings: plan.encodings, sourceTypes: checkpoint.tensors.mapValues { $0.format.name },
       overwrite: false, inputs: checkpoint.inputs.map(\.path))
+  }
+
+  private func write(_ name: String, encoding: Encoding, threads: Int = 2) throws -> VTWMWriter {
+    let plan = PackPlan(checkpoint.configuration, encoding: encoding)
+    let writer = try writer(name, plan)
     var shares: [Double] = []
     try Packer(checkpoint, plan: plan, compute: Compute(threads: threads)).write(to: writer) {
       shares.append($0)
@@ -67,6 +71,70 @@ import VTWMFile
     #expect(plan.encodings[TensorKey(.query, layer: 0)] == .q8)
     #expect(plan.encodings.count == checkpoint.tensors.count)
   }
+
+  @Test func fourBitsSpareWhatCostsMost() {
+    let plan = PackPlan(checkpoint.configuration, encoding: .q4)
+    #expect(plan.encodings[TensorKey(.query, layer: 0)] == .q4)
+    #expect(plan.encodings[TensorKey(.down, layer: 0)] == .q4)
+    for role in [TensorRole.embedding, .patchEmbedding, .projectorIn, .projectorOut] {
+      #expect(plan.encodings[TensorKey(role)] == .q8, "\(role)")
+    }
+    #expect(plan.encodings[TensorKey(.visionUp, layer: 0)] == .q8)
+    #expect(plan.encodings[TensorKey(.finalNorm)] == .f32)
+  }
+
+  @Test func rulesChangeMatricesAndTheLastOneWins() throws {
+    let rules = ["text.layers.*=bf16", "*.down=q8", "*.1.down=f16"].compactMap(EncodingRule.init)
+    let plan = try PackPlan(checkpoint.configuration, encoding: .q4, rules: rules)
+    #expect(plan.encodings[TensorKey(.query, layer: 0)] == .bf16)
+    #expect(plan.encodings[TensorKey(.attentionNorm, layer: 0)] == .f32)
+    #expect(plan.encodings[TensorKey(.down, layer: 0)] == .q8)
+    #expect(plan.encodings[TensorKey(.down, layer: 1)] == .f16)
+    #expect(plan.encodings[TensorKey(.embedding)] == .q8)
+  }
+
+  @Test(arguments: ["", "=", "q4", "=q4", "*=", "*=q5", "*=Q4"])
+  func refusesWhatIsNoRule(text: String) { #expect(EncodingRule(text) == nil) }
+
+  @Test func aRuleThatMeansNothingIsNamed() throws {
+    let rule = try #require(EncodingRule("text.layer.*=q4"))
+    #expect {
+      try PackPlan(checkpoint.configuration, encoding: .q8, rules: [rule])
+    } throws: {
+      "\($0)".contains("'text.layer.*' matches no matrix")
+    }
+  }
+
+  @Test func errorsAreThoseOfTheDecodedTensors() throws {
+    let plan = PackPlan(checkpoint.configuration, encoding: .q4)
+    let writer = try writer("m.vtwm", plan)
+    let errors = try Packer(checkpoint, plan: plan, compute: Compute(threads: 2))
+      .write(to: writer) { _ in }
+    let table = try writer.mapTensors()
+    #expect(errors.tensors.count == plan.encodings.values.count { $0 != .f32 })
+    for (key, sums) in errors.tensors {
+      var source: [Float] = []
+      let tensor = try #require(checkpoint.tensors[key])
+      tensor.readRows(0..<tensor.rowCount, into: &source)
+      let view = try #require(table[key])
+      let packed = TilePacker.unpack(view, rows: 0..<view.rows)
+      var error = 0.0, power = 0.0
+      for (a, b) in zip(packed, source) {
+        error += Double(a - b) * Double(a - b)
+        power += Double(b) * Double(b)
+      }
+      #expect(abs(sums.relative - (error / power).squareRoot()) < 1e-6, "\(key)")
+    }
+    let parts = errors.parts
+    #expect(parts.map(\.part) == ModelPart.allCases.filter { $0 != .head || !isTied })
+    for part in parts {
+      #expect(part.encodings == [part.part == .decoder ? .q4 : .q8])
+      #expect(part.worstError >= part.error && part.error > 0)
+      #expect(ModelPart(of: part.worst.role) == part.part)
+    }
+  }
+
+  private var isTied: Bool { checkpoint.tensors[TensorKey(.head)] == nil }
 
   @Test func cacheIsPlainWhereTheDecoderIs() {
     #expect(PackPlan(checkpoint.configuration, encoding: .f32).keyValuePrecision == .f32)

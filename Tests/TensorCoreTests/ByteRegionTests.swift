@@ -33,6 +33,18 @@ import Testing
     }
   }
 
+  @Test func droppedPagesAreOutOfMemory() throws {
+    var random = SplitMix64(seed: 4)
+    let bytes = random.bytes(16 * 4096)
+    let region = try ByteRegion(mapping: folder.write(bytes, to: "file"))
+    #expect(region.copy(0..<bytes.count) == bytes)
+    #expect(try residentPages(region, 0..<bytes.count) == 16)
+    // Pages 1 and 2 lie wholly inside.
+    region.dropPages(4095..<3 * 4096 + 5)
+    #expect(try residentPages(region, 0..<bytes.count) == 14)
+    #expect(try residentPages(region, 4096..<3 * 4096) == 0)
+  }
+
   @Test func keepsWhatItReadWhenTheFileChanges() throws {
     let path = try folder.write("content", to: "file")
     let descriptor = unsafe open(path, O_RDONLY)

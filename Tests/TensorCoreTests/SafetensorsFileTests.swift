@@ -22,7 +22,7 @@ import Testing
     #expect(file.tensors.keys.sorted() == ["a", "b", "c"])
     let a = try #require(file.tensors["a"])
     #expect(!a.range.lowerBound.isMultiple(of: 2))
-    #expect(a.type == .f16)
+    #expect(a.format.name == "F16")
     #expect(a.shape == [2, 1])
     #expect(a.values() == [1, -2])
     let b = try #require(file.tensors["b"])
@@ -68,7 +68,7 @@ import Testing
         guard let file = try? open(bytes) else { continue }
         let size = file.tensors.values.reduce(0) { $0 + $1.range.count }
         #expect(size == 6, "byte \(offset) set to \(value)")
-        for tensor in file.tensors.values where tensor.type.isReadable {
+        for tensor in file.tensors.values where tensor.format.isReadable {
           #expect(tensor.values().count == tensor.shape.elementCount)
         }
       }

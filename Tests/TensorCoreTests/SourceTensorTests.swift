@@ -82,6 +82,49 @@ import Testing
     #expect(matrix.reshaped(to: [6, 6]) == nil)
   }
 
+  @Test func putsInterleavedHeadsInOrder() throws {
+    let floats = (0..<12 * 2).map(Float.init)
+    let bytes = floats.flatMap { value in
+      (0..<4).map { UInt8(truncatingIfNeeded: value.bitPattern >> (8 * $0)) }
+    }
+    let stored = try tensor(.f32, [12, 2], bytes)
+    let heads = try #require(stored.interleaved(headSize: 6))
+    // Rows 0, 2, 4 of a head are its first half, rows 1, 3, 5 its second.
+    let order = [0, 2, 4, 1, 3, 5, 6, 8, 10, 7, 9, 11]
+    #expect(heads.values() == order.flatMap { [floats[2 * $0], floats[2 * $0 + 1]] })
+    var rows: [Float] = []
+    heads.readRows(4..<8, into: &rows)
+    #expect(rows == Array(heads.values()[8..<16]))
+    #expect(heads.reshaped(to: [12, 1, 2])?.values() == heads.values())
+    #expect(!heads.hasSameContent(as: stored))
+    for size in [0, 5, 8, -2] { #expect(stored.interleaved(headSize: size) == nil) }
+  }
+
+  @Test func readsBlocksWithADecoder() throws {
+    // A scale byte and two signed bytes to a block.
+    let format = unsafe BlockFormat("T", elements: 2, bytes: 3) { values, blocks, count in
+      for block in 0..<count {
+        for place in 0..<2 {
+          unsafe values[2 * block + place] =
+            Float(blocks.load(fromByteOffset: 3 * block, as: UInt8.self))
+            * Float(blocks.load(fromByteOffset: 3 * block + 1 + place, as: Int8.self))
+        }
+      }
+    }
+    let region = ByteRegion(copying: [2, 1, 0xFF, 10, 3, 4, 1, 5, 6, 0, 7, 8])
+    func make(_ shape: Shape) -> SourceTensor? {
+      SourceTensor(name: "t", region: region, range: 0..<12, format: format, shape: shape)
+    }
+    let tensor = try #require(make([2, 4]))
+    #expect(tensor.values() == [2, -2, 30, 40, 5, 6, 0, 0])
+    var row: [Float] = []
+    tensor.readRows(1..<2, into: &row)
+    #expect(row == [5, 6, 0, 0])
+    // Rows are whole blocks.
+    #expect(make([8, 1]) == nil)
+    #expect(make([2, 5]) == nil)
+  }
+
   @Test func readsAgainAfterDropping() throws {
     let folder = try TemporaryFolder()
     let floats = randomFloats(100 * 1000, seed: 2)

@@ -301,6 +301,27 @@ void vtw_decode_row(vtw_encoding encoding, const void *weights, size_t columns, 
   }
 }
 
+void vtw_panel_error(vtw_encoding encoding, const float *values, size_t rows, size_t columns,
+                     const void *packed, float *row, double sums[2]) {
+  /* Eight sums side by side, which vector code keeps apart. */
+  double error[8] = {0}, power[8] = {0};
+  for (size_t r = 0; r < rows; r++, values += columns) {
+    vtw_decode_row(encoding, packed, columns, r, row);
+    for (size_t c = 0; c < columns; c += 8) {
+      size_t count = columns - c < 8 ? columns - c : 8;
+      for (size_t i = 0; i < count; i++) {
+        double value = values[c + i], off = (double)row[c + i] - value;
+        error[i] += off * off;
+        power[i] += value * value;
+      }
+    }
+  }
+  for (size_t i = 0; i < 8; i++) {
+    sums[0] += error[i];
+    sums[1] += power[i];
+  }
+}
+
 void vtw_widen(vtw_encoding encoding, const void *bytes, size_t count, float *out) {
   const uint8_t *b = bytes;
   if (encoding == VTW_F32) memcpy(out, b, count * 4);

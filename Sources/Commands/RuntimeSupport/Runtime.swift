@@ -5,18 +5,21 @@ package import Prompting
 package import TensorCore
 package import VTWMFile
 
-/// A mapped file made ready to answer: what `vtwrun` and `vtweval` share.
+/// A mapped file made ready to answer: what `vtwrun`, `vtweval` and `vtwbench` share.
 package struct Runtime {
   package let file: VTWMFile
   package let model: Model
   package let profile: ScheduleProfile
   package let tokenizer: Tokenizer
   package let encoder: PromptEncoder
+  /// How sessions hold keys and values.
+  package let precision: KeyValueRows.Precision
 
   package init(
-    _ file: VTWMFile, profile: ScheduleProfile, engine: EngineOptions
+    _ file: VTWMFile, profile: ScheduleProfile, engine: EngineOptions, cache: CacheOptions
   ) throws(InputError) {
     self.file = file
+    precision = cache.kv.kernel ?? file.keyValuePrecision.kernel
     self.profile = profile
     tokenizer = try Tokenizer(file.tokenizer)
     encoder = PromptEncoder(
@@ -28,7 +31,7 @@ package struct Runtime {
 
   /// A new session that runs `profile`, or the chosen profile.
   package func session(_ profile: ScheduleProfile? = nil) -> Session {
-    Session(model, profile: profile ?? self.profile, precision: file.keyValuePrecision.kernel)
+    Session(model, profile: profile ?? self.profile, precision: precision)
   }
 
   /// A new conversation.

@@ -1,5 +1,6 @@
 package import ArgumentParser
 package import Architecture
+import Kernels
 package import TensorCore
 
 /// Options that every program with an engine takes.
@@ -19,6 +20,21 @@ package struct EngineOptions: ParsableArguments {
       throw ValidationError("--threads must be in 1...256.")
     }
   }
+}
+
+/// How programs that answer hold keys and values.
+package struct CacheOptions: ParsableArguments {
+  package enum Precision: String, ExpressibleByArgument, CaseIterable, Sendable {
+    case auto, f32, f16, q8
+
+    /// Nil for what the file says.
+    var kernel: KeyValueRows.Precision? { KeyValueRows.Precision(rawValue: rawValue) }
+  }
+
+  @Option(help: "How keys and values are held; auto is as the file says.")
+  package var kv = Precision.auto
+
+  package init() {}
 }
 
 /// Options that choose which rows run where.

@@ -36,6 +36,8 @@ struct BenchWork {
   var visionUnit: ArithmeticUnit?
   var threads: Int
   var instructionSet: String
+  /// How keys and values are held.
+  var precision: String
   var textRows: Int
   var visualRows: Int
   var visionOperations: Double
@@ -151,6 +153,7 @@ struct BenchResults {
     var result = JSONObject([
       ("k", .integer(work.k)), ("layers", .integer(work.layerCount)),
       ("runs", .integer(full.rounds.count)), ("threads", .integer(work.threads)),
+      ("kv", .string(work.precision)),
       ("isa", .string(work.instructionSet)), ("encoding", .string(work.encoding.name)),
       ("rows", ["text": .integer(work.textRows), "visual": .integer(work.visualRows)]),
       ("full", json(sides.full)), ("withdrawn", json(sides.withdrawn)),
@@ -197,7 +200,8 @@ struct BenchResults {
     return text + """
       medians of \(full.rounds.count) interleaved rounds, ± half the spread; decode is per token; \
       \(work.textRows) text and \(work.visualRows) visual rows, \(work.threads) threads, \
-      \(work.instructionSet)
+      \(work.instructionSet), keys and values in \
+      \(work.precision)
 
       """
   }

@@ -61,6 +61,7 @@ struct VTWBench: ParsableCommand {
   var paced = false
 
   @OptionGroup(title: "Engine") var engine: EngineOptions
+  @OptionGroup(title: "Engine") var cache: CacheOptions
 
   @Flag(help: "Print JSON instead of a table.")
   var json = false
@@ -80,7 +81,8 @@ struct VTWBench: ParsableCommand {
     let start = ContinuousClock.now
     let model = try VTWMFile(opening: file)
     let runtime = try Runtime(
-      model, profile: schedule.choose(from: model.schedule, file: file), engine: engine)
+      model, profile: schedule.choose(from: model.schedule, file: file), engine: engine,
+      cache: cache)
     let loaded = seconds(ContinuousClock.now - start)
     let prompt = try SyntheticPrompt(
       model.configuration, imageCount: model.configuration.vision == nil ? 0 : images,
@@ -147,6 +149,7 @@ struct VTWBench: ParsableCommand {
       k: runtime.profile.withdrawalLayer, layerCount: model.configuration.text.layerCount,
       encoding: meter.encoding, unit: meter.unit, visionUnit: meter.visionUnit,
       threads: model.compute.threads, instructionSet: model.compute.instructionSet.rawValue,
+      precision: runtime.precision.rawValue,
       textRows: prompt.textRows, visualRows: prompt.visualRows,
       visionOperations: model.configuration.visionOperations * Double(prompt.images.count),
       weightBytes: meter.weightBytes, fullCost: cost(runtime.neverWithdrawing),

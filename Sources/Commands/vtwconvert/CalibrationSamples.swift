@@ -8,4 +8,24 @@ struct CalibrationSamples {
   var warnings: [String]
 
   var tasks: [String] { choose.tasks }
+
+  var count: Int { choose.samples.count + check.samples.count }
+
+  /// All of them in one order: those that choose, then those that check.
+  var all: [(sample: Sample, isHeldOut: Bool)] {
+    choose.samples.map { ($0, false) } + check.samples.map { ($0, true) }
+  }
+
+  /// Changes with every question, answer, task and part, but not with the pictures.
+  var fingerprint: String {
+    var text = ""
+    for (sample, isHeldOut) in all {
+      let fields = [
+        sample.task, sample.id, sample.question ?? "", sample.answer.map { "=\($0)" } ?? "",
+        "\(sample.isRaw) \(isHeldOut) \(sample.images.count)",
+      ]
+      for field in fields { text += "\(field.utf8.count):\(field)" }
+    }
+    return String(SampleSets.fingerprint(text), radix: 16)
+  }
 }

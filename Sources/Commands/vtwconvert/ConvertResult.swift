@@ -2,6 +2,7 @@ import Architecture
 import Calibration
 import Checkpoints
 import CommandSupport
+import Packing
 import TensorCore
 import VTWMFile
 
@@ -15,6 +16,9 @@ enum ConvertText {
       + "vocabulary \(text.vocabularySize)"
     if let vision = checkpoint.configuration.vision {
       line += ", \(vision.rowsPerImage) visual rows per image"
+      if let file = checkpoint.projectorFile { line += " (\(printable(file)))" }
+    } else {
+      line += ", no vision"
     }
     return line + ", \(byteText(bytes))\n"
   }
@@ -26,6 +30,8 @@ struct ConvertResult {
   var byteCount: Int
   var schedule: TokenSchedule
   var report: CalibrationReport?
+  /// Of weights that were packed now.
+  var errors: PackErrors?
   var configuration: ModelConfiguration
   var seconds: [(String, Double)]
 
@@ -39,7 +45,7 @@ struct ConvertResult {
   private var k: Int { schedule.profiles[schedule.defaultProfile].withdrawalLayer }
 
   var text: String {
-    var text = ""
+    var text = (errors?.parts ?? []).map(Self.line).joined()
     if let report {
       text += report.table
       for warning in report.warnings { text += wrapped("warning: \(warning)") }
@@ -49,7 +55,8 @@ struct ConvertResult {
     let ratio = ratios(profile)
     text +=
       k == schedule.layerCount
-      ? "K = \(k): visual rows stay in all layers\n"
+      ? configuration.vision == nil
+        ? "" : "K = \(k): visual rows stay in all layers\n"
       : "K = \(k) of \(schedule.layerCount): decoder prefill needs "
         + "\(fixed(100 * ratio.operations, 0)) % of the FLOPs, the KV cache "
         + "\(fixed(100 * ratio.keyValue, 0)) % of the rows\n"
@@ -73,6 +80,7 @@ struct ConvertResult {
         object[member.key] = member.value
       }
     }
+    object["errors"] = errors?.json
     object["profiles"] = .array(
       schedule.profiles.map { profile in
         let ratio = ratios(profile)
@@ -86,6 +94,12 @@ struct ConvertResult {
     object["seconds"] = .object(
       JSONObject(seconds.map { ($0.0, .number(rounded($0.1))) }))
     return .object(object)
+  }
+
+  private static func line(_ part: PackErrors.Part) -> String {
+    let encodings = part.encodings.map(\.name).joined(separator: ", ")
+    return "error of \(part.part.rawValue) in \(encodings): \(fixed(100 * part.error, 2)) %, worst "
+      + "\(fixed(100 * part.worstError, 2)) % in \(part.worst)\n"
   }
 
   private static func json(_ segment: ScheduleSegment) -> [JSONValue] {

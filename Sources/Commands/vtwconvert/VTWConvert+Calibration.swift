@@ -10,7 +10,7 @@ import TensorCore
 import VTWMFile
 
 extension VTWConvert {
-  private var holdoutShare: Double { holdout ?? criterion.holdout }
+  var holdoutShare: Double { holdout ?? criterion.holdout }
 
   /// The samples of all sets, apart for choosing and for checking; nil without `--calib`.
   func calibrationSamples(
@@ -38,64 +38,62 @@ extension VTWConvert {
   }
 
   /// What runs samples through packed weights.
-  func calibrator(
-    _ contents: VTWMContents, tensors: TensorTable, precision: KeyValueRows.Precision,
-    compute: Compute
-  ) throws(InputError) -> Calibrator {
+  func calibrator(_ subject: CalibrationSubject, compute: Compute) throws(InputError) -> Calibrator
+  {
+    let contents = subject.contents
     let configuration = contents.configuration
     let tokenizer = try Tokenizer(contents.tokenizer)
     var options = CalibrationOptions()
     options.answerTokens = calibTokens
-    options.batchBytes = maxMemory << 20
+    if let maxMemory {
+      options.memoryBytes = maxMemory << 20
+      options.isMemoryStrict = true
+    }
     return Calibrator(
-      model: try Model(configuration, tensors, compute), tokenizer: tokenizer,
+      model: try Model(configuration, subject.tensors, compute), tokenizer: tokenizer,
       encoder: PromptEncoder(
         tokenizer: tokenizer, template: contents.template,
         imageTokenID: configuration.imageTokenID.map(Int32.init),
         rowsPerImage: configuration.vision?.rowsPerImage ?? 0),
-      imageSteps: contents.imageSteps, precision: precision, options: options)
+      imageSteps: contents.imageSteps, precision: subject.precision.kernel, options: options)
   }
 
-  /// Measures `samples` and chooses K.
-  func calibrate(
-    _ samples: CalibrationSamples, _ contents: VTWMContents, tensors: TensorTable,
-    precision: KeyValuePrecision, compute: Compute
+  /// Chooses K by what was measured.
+  func report(
+    _ statistics: CalibrationStatistics, _ subject: CalibrationSubject
   ) throws(InputError) -> CalibrationReport {
-    let calibrator = try calibrator(
-      contents, tensors: tensors, precision: precision.kernel, compute: compute)
-    let progress = ProgressLine("calibrating", isQuiet: quiet)
-    let total = Double(max(1, samples.choose.samples.count + samples.check.samples.count))
-    let chooseShare = Double(samples.choose.samples.count) / total
-    let chosen = calibrator.run(samples.choose.samples) { progress.update($0 * chooseShare) }
-    let checked = calibrator.run(samples.check.samples) {
-      progress.update(chooseShare + $0 * (1 - chooseShare))
+    for line in statistics.refusals {
+      say("warning: sample left out: \(printable(line, limit: 400))\n")
     }
-    progress.finish()
-
-    var refused = (samples.choose.refused + chosen.refused + checked.refused).map {
-      "\($0.id): \($0.reason)"
+    let configuration = subject.contents.configuration
+    let text = configuration.text
+    let sources = calib.isEmpty ? self.statistics.merge : calib
+    guard statistics.setup.model == subject.modelID, statistics.setup.layerCount == text.layerCount
+    else {
+      throw InputError(
+        sources.joined(separator: ", "), "was measured on another model than \(printable(input))")
     }
-    refused.sort()
-    for line in refused { say("warning: sample left out: \(printable(line, limit: 400))\n") }
-    guard !chosen.divergences.isEmpty else {
-      throw InputError(calib.joined(separator: ", "), "no sample could be used for calibration")
+    let chosen = statistics.divergences(heldOut: false)
+    guard !chosen.isEmpty else {
+      throw InputError(
+        sources.joined(separator: ", "), "no sample could be used for calibration")
     }
-    let text = contents.configuration.text
     let costs = WithdrawalCosts(
-      contents.configuration, keyValueRowBytes: 2 * text.keyValueWidth * precision.byteCount,
+      configuration, keyValueRowBytes: 2 * text.keyValueWidth * subject.precision.byteCount,
       textRows: ConvertResult.textRows)
     let criterion = criterion.criterion(costs)
     func curves(_ divergences: [SampleDivergence]) -> CalibrationCurves {
       CalibrationCurves(
         divergences, layerCount: text.layerCount, percentile: criterion.percentile ?? 95)
     }
+    let checked = statistics.divergences(heldOut: true)
     return CalibrationReport(
       criterion: criterion,
       setup: CalibrationReport.Setup(
-        answerTokens: calibTokens, seed: seed, holdout: holdoutShare),
-      costs: costs, curves: curves(chosen.divergences),
-      holdout: checked.divergences.isEmpty ? nil : curves(checked.divergences),
-      setWarnings: samples.warnings, refused: refused)
+        answerTokens: statistics.setup.answerTokens, seed: statistics.setup.seed,
+        holdout: statistics.setup.holdout),
+      costs: costs, curves: curves(chosen), holdout: checked.isEmpty ? nil : curves(checked),
+      setWarnings: statistics.setup.setWarnings, refused: statistics.refusals)
   }
 
   /// The default profile by hand or by calibration, a profile for each task, and the thresholds

@@ -15,30 +15,37 @@ extension VTWConvert {
     let file = try VTWMFile(opening: input)
     for (option, isGiven) in [
       ("--encoding", encoding != nil), ("--vision-tower", visionTower != nil),
-      ("--template", template != nil),
+      ("--template", template != nil), ("--mmproj", mmproj != nil),
+      ("--encoding-for", !encodingFor.isEmpty), ("--importance", importance),
     ] where isGiven {
       throw InputError(input, "is packed already; \(option) needs the checkpoint")
     }
-    guard !calib.isEmpty || k != nil else {
-      throw InputError(input, "is packed already; --calib or --k says what to change")
+    guard !calib.isEmpty || !statistics.merge.isEmpty || k != nil else {
+      throw InputError(input, "is packed already; --calib, --merge or --k says what to change")
     }
     try checkLayer(of: file.configuration)
     let samples = try calibrationSamples(file.configuration)
-    let contents = VTWMContents(file)
+    let merged = try mergedStatistics()
+    try checkStatistics(inputs: [input])
+    let subject = CalibrationSubject(
+      contents: VTWMContents(file), tensors: file.tensors, precision: file.keyValuePrecision,
+      modelID: file.modelID)
+    if statistics.shard != nil, let samples {
+      _ = try measure(samples, subject, compute: engine.compute())
+      return
+    }
     let writer = try VTWMWriter(
-      path: output, contents: contents,
+      path: output, contents: subject.contents,
       encodings: Dictionary(uniqueKeysWithValues: file.tensorInfos.map { ($0.key, $0.encoding) }),
       overwrite: force, inputs: [file.path],
-      room: VTWMWriter.FrontRoom(profileNames: samples?.tasks ?? []))
+      room: VTWMWriter.FrontRoom(profileNames: samples?.tasks ?? merged?.tasks ?? []))
     InterruptCleanup.removeOnSignal(writer.pendingPath)
     try writer.copyWeights(from: file)
     let copied = clock.now
 
-    let report = try samples.map { samples in
-      try calibrate(
-        samples, contents, tensors: file.tensors, precision: file.keyValuePrecision,
-        compute: engine.compute())
-    }
+    let measured =
+      try samples.map { try measure($0, subject, compute: engine.compute()) } ?? merged
+    let report = try measured.map { try self.report($0, subject) }
     let calibrated = clock.now
 
     var schedule = file.schedule
@@ -53,6 +60,7 @@ extension VTWConvert {
       schedule: schedule, layerKL: report?.layerKL ?? file.layers.map(\.kl),
       calibration: report?.json ?? file.calibration, provenance: provenance(file),
       keyValuePrecision: file.keyValuePrecision)
+    removeLeftStatistics()
     let result = ConvertResult(
       output: output, byteCount: writer.byteCount, schedule: schedule, report: report,
       configuration: file.configuration,

@@ -22,10 +22,11 @@ struct VTWConvert: ParsableCommand {
     commandName: "vtwconvert",
     abstract: "Pack a LLaVA checkpoint into one .vtwm file with its withdrawal layer.",
     discussion: """
-      The input is a Hugging Face folder, a .safetensors file with its siblings, or a \
-      model.safetensors.index.json. With --calib the decoder layer K after which visual rows can \
-      leave is measured on a set of images and questions; without it they never leave, unless \
-      --k says so. Each task of the set becomes a profile beside 'default', which serves them all.
+      The input is a Hugging Face folder, a .safetensors file with its siblings, a \
+      model.safetensors.index.json, or a .gguf file with its mmproj beside it. With --calib the \
+      decoder layer K after which visual rows can leave is measured on a set of images and \
+      questions; without it they never leave, unless --k says so. Each task of the set becomes a \
+      profile beside 'default', which serves them all.
 
       The input may also be a .vtwm file: then its weights are taken over as they are, and only \
       the calibration (--calib) or the default layer (--k) is new.
@@ -35,14 +36,37 @@ struct VTWConvert: ParsableCommand {
   @Argument(help: "The checkpoint, or a .vtwm file.")
   var input: String
 
-  @Option(name: .shortAndLong, help: ArgumentHelp("The file to write.", valueName: "file.vtwm"))
-  var output: String
+  @Option(
+    name: [.customShort("o"), .customLong("output")],
+    help: ArgumentHelp("The file to write (not with --shard).", valueName: "file.vtwm"))
+  var outputPath: String?
 
   @Option(help: "Folder of the vision tower, for original LLaVA checkpoints without one.")
   var visionTower: String?
 
-  @Option(help: "How matrices are stored: q4, q8, bf16, f16 or f32 (default: q8).")
+  @Option(
+    help: ArgumentHelp(
+      "Vision tower and projector of a GGUF model, or none (default: mmproj beside it).",
+      valueName: "file"))
+  var mmproj: String?
+
+  @Option(
+    help: """
+      How matrices are stored: q8, bf16, f16, f32, or q4, which keeps embedding, head, vision tower \
+      and projector in q8 (default: q8).
+      """)
   var encoding: String?
+
+  @Option(
+    help: ArgumentHelp(
+      """
+      Another encoding for the matrices whose names, as vtwinfo --tensors prints them, match a \
+      pattern (*, ?, [...]); repeat, later ones win.
+      """, valueName: "pattern=type"))
+  var encodingFor: [String] = []
+
+  @Flag(help: "Weight the errors of weights by what the --calib sets feed each matrix.")
+  var importance = false
 
   @Option(help: "Chat template by name, if the checkpoint's own is not recognised.")
   var template: String?
@@ -73,8 +97,14 @@ struct VTWConvert: ParsableCommand {
   @Flag(help: "The prompts of the set are complete texts with <image> marks.")
   var raw = false
 
-  @Option(help: "Memory for calibration, in MiB.")
-  var maxMemory = 1024
+  @Option(
+    help: """
+      Most memory for calibration beside the mapped weights, in MiB (default: 1024, or what one \
+      sample needs).
+      """)
+  var maxMemory: Int?
+
+  @OptionGroup(title: "Statistics") var statistics: StatisticsOptions
 
   @OptionGroup(title: "Engine") var engine: EngineOptions
 
@@ -94,6 +124,14 @@ struct VTWConvert: ParsableCommand {
     guard encoding.map({ Encoding(name: $0) != nil }) ?? true else {
       throw ValidationError("--encoding must be q4, q8, bf16, f16 or f32.")
     }
+    for rule in encodingFor where EncodingRule(rule) == nil {
+      throw ValidationError(
+        "--encoding-for '\(printable(rule))' must be PATTERN=TYPE with TYPE q4, q8, bf16, f16 or f32."
+      )
+    }
+    guard !importance || !calib.isEmpty else {
+      throw ValidationError("--importance measures a --calib set; name one.")
+    }
     guard (1...4096).contains(calibTokens) else {
       throw ValidationError("--calib-tokens must be in 1...4096.")
     }
@@ -102,8 +140,20 @@ struct VTWConvert: ParsableCommand {
     if let holdout, !(0..<1).contains(holdout) {
       throw ValidationError("--holdout must be in 0..<1.")
     }
-    guard (16...1 << 24).contains(maxMemory) else {
+    if let maxMemory, !(16...1 << 24).contains(maxMemory) {
       throw ValidationError("--max-memory must be at least 16 (MiB).")
+    }
+    guard (outputPath == nil) == (statistics.shard != nil) else {
+      throw ValidationError(
+        statistics.shard == nil
+          ? "Missing expected argument '--output <file.vtwm>'"
+          : "--shard writes --stats, no model; leave --output out.")
+    }
+    guard statistics.merge.isEmpty || calib.isEmpty else {
+      throw ValidationError("--merge measures nothing; leave --calib out.")
+    }
+    guard !calib.isEmpty || (statistics.stats == nil && !statistics.resume) else {
+      throw ValidationError("--stats, --shard and --resume are for --calib; name a set.")
     }
   }
 
@@ -112,8 +162,8 @@ struct VTWConvert: ParsableCommand {
     let clock = ContinuousClock()
     let start = clock.now
     let checkpoint = try Checkpoint(
-      at: input, visionTower: visionTower, templateName: template, isStrict: strict,
-      readTokenizer: TokenizerFiles.read)
+      at: input, visionTower: visionTower, projector: mmproj, templateName: template,
+      isStrict: strict)
     try checkLayer(of: checkpoint.configuration)
     let samples = try calibrationSamples(checkpoint.configuration)
     say(ConvertText.source(checkpoint, input: input))
@@ -124,36 +174,47 @@ struct VTWConvert: ParsableCommand {
     }
 
     let compute = try engine.compute()
-    let plan = PackPlan(checkpoint.configuration, encoding: packedEncoding)
+    let merged = try mergedStatistics()
+    try checkStatistics(inputs: checkpoint.inputs.map(\.path))
+    let plan = try PackPlan(
+      checkpoint.configuration, encoding: packedEncoding,
+      rules: encodingFor.compactMap(EncodingRule.init))
+    var columnWeights: [TensorKey: [Float]] = [:]
+    if let samples, importance {
+      columnWeights = try measureImportance(
+        on: samples.choose.samples, checkpoint: checkpoint, compute: compute)
+    }
+    let weighted = clock.now
+
     let contents = try contents(checkpoint)
-    let writer = try VTWMWriter(
-      path: output, contents: contents, encodings: plan.encodings,
-      sourceTypes: checkpoint.tensors.mapValues { $0.type.rawValue }, overwrite: force,
-      inputs: checkpoint.inputs.map(\.path),
-      room: VTWMWriter.FrontRoom(profileNames: samples?.tasks ?? []))
-    InterruptCleanup.removeOnSignal(writer.pendingPath)
+    let writer = try self.writer(
+      checkpoint, plan, contents, tasks: samples?.tasks ?? merged?.tasks ?? [])
     let packing = ProgressLine("packing", isQuiet: quiet)
-    try Packer(checkpoint, plan: plan, compute: compute).write(to: writer) { packing.update($0) }
+    let errors = try Packer(checkpoint, plan: plan, importance: columnWeights, compute: compute)
+      .write(to: writer) { packing.update($0) }
     packing.finish()
     let packed = clock.now
 
-    var report: CalibrationReport?
-    if let samples {
-      report = try calibrate(
-        samples, contents, tensors: writer.mapTensors(), precision: plan.keyValuePrecision,
-        compute: compute)
-    }
+    let subject = CalibrationSubject(
+      contents: contents, tensors: try writer.mapTensors(), precision: plan.keyValuePrecision,
+      modelID: writer.modelID(plan.keyValuePrecision))
+    let measured = try samples.map { try measure($0, subject, compute: compute) } ?? merged
+    if statistics.shard != nil { return }
+    let report = try measured.map { try self.report($0, subject) }
     let calibrated = clock.now
 
     let schedule = self.schedule(report, layerCount: checkpoint.configuration.text.layerCount)
     try writer.seal(
       schedule: schedule, layerKL: report?.layerKL ?? [], calibration: report?.json,
-      provenance: provenance(checkpoint), keyValuePrecision: plan.keyValuePrecision)
+      provenance: provenance(checkpoint, errors: errors),
+      keyValuePrecision: plan.keyValuePrecision)
+    removeLeftStatistics()
     let result = ConvertResult(
       output: output, byteCount: writer.byteCount, schedule: schedule, report: report,
-      configuration: checkpoint.configuration,
+      errors: errors, configuration: checkpoint.configuration,
       seconds: [
-        ("pack", seconds(packed - start)), ("calibrate", seconds(calibrated - packed)),
+        ("importance", seconds(weighted - start)), ("pack", seconds(packed - weighted)),
+        ("calibrate", seconds(calibrated - packed)),
         ("seal", seconds(clock.now - calibrated)), ("total", seconds(clock.now - start)),
       ])
     say(result.text)
@@ -161,19 +222,44 @@ struct VTWConvert: ParsableCommand {
   }
 
   /// What the file says besides weights, with test vectors for its tokenizer.
-  private func contents(_ checkpoint: Checkpoint) throws(InputError) -> VTWMContents {
+  func contents(_ checkpoint: Checkpoint) throws(InputError) -> VTWMContents {
     var tokenizer = checkpoint.tokenizer
-    tokenizer.tests = try TokenizerVectors.make(tokenizer)
+    do {
+      tokenizer.tests = try TokenizerVectors.make(tokenizer)
+    } catch {
+      throw InputError(input, error.problem)
+    }
     return VTWMContents(
       configuration: checkpoint.configuration, imageSteps: checkpoint.imageSteps,
       tokenizer: tokenizer, template: checkpoint.template)
   }
 
+  /// Starts the output, or a temporary file that is never sealed.
+  ///
+  /// - Parameter tasks: each will have a profile.
+  func writer(
+    _ checkpoint: Checkpoint, _ plan: PackPlan, _ contents: VTWMContents, tasks: [String]
+  ) throws(InputError) -> VTWMWriter {
+    let writer = try VTWMWriter(
+      path: output, contents: contents, encodings: plan.encodings,
+      sourceTypes: checkpoint.tensors.mapValues { $0.format.name }, overwrite: force,
+      inputs: checkpoint.inputs.map(\.path),
+      room: VTWMWriter.FrontRoom(profileNames: tasks))
+    InterruptCleanup.removeOnSignal(writer.pendingPath)
+    return writer
+  }
+
   private var packedEncoding: Encoding { encoding.flatMap { Encoding(name: $0) } ?? .q8 }
+
+  /// The file to write; a shard's weights lie in a temporary one beside its statistics.
+  var output: String { outputPath ?? (statistics.stats ?? "") + ".vtwm" }
 
   /// Refuses a `--k` that the model does not have.
   func checkLayer(of configuration: ModelConfiguration) throws(InputError) {
     let layerCount = configuration.text.layerCount
+    if k != nil, configuration.vision == nil {
+      throw InputError(input, "is a text-only model; --k needs one that sees images")
+    }
     if let k, !(0...layerCount).contains(k) {
       throw InputError(input, "--k \(k) is outside 0...\(layerCount)")
     }
@@ -183,14 +269,17 @@ struct VTWConvert: ParsableCommand {
     if !quiet { StandardError.write(text) }
   }
 
-  private func provenance(_ checkpoint: Checkpoint) -> JSONValue {
+  private func provenance(_ checkpoint: Checkpoint, errors: PackErrors) -> JSONValue {
     [
       "converter": .string("vtwconvert \(Program.version)"),
       "inputs": .array(
         checkpoint.inputs.map { ["name": .string($0.name), "bytes": .integer($0.byteCount)] }),
       "options": [
-        "encoding": .string(packedEncoding.name), "k": k.map(JSONValue.integer) ?? .null,
+        "encoding": .string(packedEncoding.name),
+        "encoding_for": .array(encodingFor.map(JSONValue.string)),
+        "importance": .bool(importance), "k": k.map(JSONValue.integer) ?? .null,
       ],
+      "errors": errors.json,
     ]
   }
 }

@@ -39,7 +39,7 @@ struct Evaluation {
   init(
     _ runtime: Runtime, profiles: [ScheduleProfile], maxTokens: Int, samples: [Sample],
     progress: (Double) -> Void
-  ) {
+  ) throws(InputError) {
     self.profiles = profiles
     tallies = profiles.map { _ in [:] }
     let layerCount = runtime.file.schedule.layerCount
@@ -48,12 +48,21 @@ struct Evaluation {
     // The sweep gives KL at every K at once; answers need a run of their own per profile.
     let calibrator = Calibrator(
       model: runtime.model, tokenizer: runtime.tokenizer, encoder: runtime.encoder,
-      imageSteps: runtime.file.imageSteps, precision: runtime.file.keyValuePrecision.kernel,
+      imageSteps: runtime.file.imageSteps, precision: runtime.precision,
       options: CalibrationOptions())
-    let outcome = calibrator.run(samples) { progress($0 / 2) }
-    refused = outcome.refused
+    var refused: [RefusedSample] = []
     var divergences: [String: SampleDivergence] = [:]
-    for divergence in outcome.divergences { divergences[divergence.id] = divergence }
+    try calibrator.run(
+      samples,
+      progress: {
+        progress($0 / 2)
+        return true
+      }
+    ) { outcome in
+      refused += outcome.refused
+      for divergence in outcome.divergences { divergences[divergence.id] = divergence }
+    }
+    self.refused = refused
 
     for (index, sample) in samples.enumerated() {
       progress(0.5 + Double(index) / Double(2 * samples.count))

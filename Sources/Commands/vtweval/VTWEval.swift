@@ -20,7 +20,9 @@ struct VTWEval: ParsableCommand {
     discussion: """
       Every question is answered greedily by the full model and by each profile. Accuracy is \
       exact match with the set's answer, agreement is an answer equal to the full model's, and KL \
-      is that of the calibration, over the answer positions.
+      is that of the calibration, over the answer positions. With --against, nothing is withdrawn: \
+      KL(this file || the reference) tells what packing cost, over the answers' tokens, or over every \
+      token of a .txt file, whose lines are texts.
       """,
     version: Program.version)
 
@@ -33,6 +35,12 @@ struct VTWEval: ParsableCommand {
   @Option(help: "Withdraw at this layer; repeat for several (default: the file's profiles).")
   var k: [Int] = []
 
+  @Option(
+    help: ArgumentHelp(
+      "Compare with the same model in other weights, such as its source in f32.",
+      valueName: "reference.vtwm"))
+  var against: String?
+
   @Option(help: "Use at most so many samples.")
   var limit: Int?
 
@@ -43,6 +51,7 @@ struct VTWEval: ParsableCommand {
   var maxTokens = 64
 
   @OptionGroup(title: "Engine") var engine: EngineOptions
+  @OptionGroup(title: "Engine") var cache: CacheOptions
 
   @Flag(help: "Print JSON instead of a table.")
   var json = false
@@ -58,11 +67,16 @@ struct VTWEval: ParsableCommand {
 
   mutating func run() throws {
     let model = try VTWMFile(opening: file)
+    if let against {
+      try compare(model, with: VTWMFile(opening: against))
+      return
+    }
     guard model.configuration.vision != nil else {
       throw InputError(file, "is a text-only model; there is nothing to withdraw")
     }
     let runtime = try Runtime(
-      model, profile: model.schedule.profiles[model.schedule.defaultProfile], engine: engine)
+      model, profile: model.schedule.profiles[model.schedule.defaultProfile], engine: engine,
+      cache: cache)
     let layerCount = model.schedule.layerCount
     for layer in k where !(0...layerCount).contains(layer) {
       throw InputError(file, "--k \(layer) is outside 0...\(layerCount)")
@@ -71,22 +85,51 @@ struct VTWEval: ParsableCommand {
       k.isEmpty
       ? model.schedule.profiles
       : k.map { ScheduleProfile(name: "k=\($0)", withdrawingAt: $0, of: layerCount) }
-    var samples = SampleSet(samples: [])
-    for argument in sets { samples.append(try SampleSet(argument: argument)) }
-    if let limit { samples = samples.limited(to: limit, seed: seed) }
-
+    let samples = try samples { (argument) throws(InputError) in try SampleSet(argument: argument) }
     let progress = ProgressLine("evaluating", isQuiet: quiet)
-    let evaluation = Evaluation(
+    let evaluation = try Evaluation(
       runtime, profiles: profiles, maxTokens: maxTokens, samples: samples.samples
     ) { progress.update($0) }
     progress.finish()
-    for refusal in samples.refused + evaluation.refused {
+    try report(samples.refused + evaluation.refused, used: evaluation.sampleCount)
+    StandardOutput.write(json ? evaluation.json.text + "\n" : evaluation.table)
+  }
+
+  /// What packing cost `model`, as `reference` tells.
+  private func compare(_ model: VTWMFile, with reference: VTWMFile) throws {
+    guard model.configuration.text.vocabularySize == reference.configuration.text.vocabularySize,
+      model.configuration.vision?.rowsPerImage == reference.configuration.vision?.rowsPerImage,
+      model.tokenizer.pieces == reference.tokenizer.pieces
+    else { throw InputError(file, "is not the same model as '\(printable(reference.path))'") }
+    let samples = try samples { (argument) throws(InputError) in
+      argument.hasSuffix(".txt")
+        ? try TextLines.read(argument) : try SampleSet(argument: argument)
+    }
+    let progress = ProgressLine("comparing", isQuiet: quiet)
+    let comparison = try PackingComparison(
+      model, reference: reference, answerTokens: maxTokens, engine: engine, cache: cache,
+      samples: samples.samples
+    ) { progress.update($0) }
+    progress.finish()
+    try report(samples.refused + comparison.refused, used: comparison.sampleCount)
+    StandardOutput.write(json ? comparison.json.text + "\n" : comparison.table)
+  }
+
+  private func samples(
+    read: (String) throws(InputError) -> SampleSet
+  ) throws(InputError) -> SampleSet {
+    var samples = SampleSet(samples: [])
+    for argument in sets { samples.append(try read(argument)) }
+    return limit.map { samples.limited(to: $0, seed: seed) } ?? samples
+  }
+
+  private func report(_ refused: [RefusedSample], used: Int) throws(InputError) {
+    for refusal in refused {
       StandardError.write(
         "warning: sample left out: \(printable("\(refusal.id): \(refusal.reason)", limit: 400))\n")
     }
-    guard evaluation.sampleCount > 0 else {
+    guard used > 0 else {
       throw InputError(sets.joined(separator: ", "), "no sample could be used")
     }
-    StandardOutput.write(json ? evaluation.json.text + "\n" : evaluation.table)
   }
 }

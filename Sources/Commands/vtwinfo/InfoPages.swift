@@ -70,10 +70,14 @@ enum InfoPages {
   }
 
   static func tensors(_ model: VTWMFile) -> String {
-    model.tensorInfos.map { info in
+    let errors = model.provenance?["errors"]
+    return model.tensorInfos.map { info in
       let shape = info.shape.description
+      let error = errors?[info.key.description]?.doubleValue.map {
+        "  error \(fixed(100 * $0, 3)) %"
+      }
       return "\(info.key)  \(shape)  \(info.encoding.name)  \(info.byteRange.count) bytes at "
-        + "\(info.byteRange.lowerBound)\n"
+        + "\(info.byteRange.lowerBound)\(error ?? "")\n"
     }.joined()
   }
 

@@ -1,6 +1,7 @@
 import Architecture
 import CommandSupport
 import Inference
+import Kernels
 import TensorCore
 
 /// Where the time and memory of one turn went.
@@ -45,6 +46,7 @@ struct RunReport {
         "prefill": .number(rounded(rate(turn.promptRows, timings.prefill), 2)),
         "decode": .number(rounded(rate(stepCount, timings.decode), 2)),
       ],
+      "kv": .string(session.precision.rawValue),
       "kv_bytes": ["visual": .integer(bytes.visual), "text": .integer(bytes.text)],
       "peak_bytes": .integer(peakMemoryBytes()),
     ]
@@ -68,7 +70,8 @@ struct RunReport {
       \(fixed(rate(turn.promptRows, timings.prefill), 1)) rows/s; \(withdrawal)
       first token  \(timeText(firstTokenSeconds)) after the start
       decode       \(stepCount) tokens, \(fixed(rate(stepCount, timings.decode), 1)) tokens/s
-      KV cache     \(byteText(bytes.visual)) visual, \(byteText(bytes.text)) text
+      KV cache     \(byteText(bytes.visual)) visual, \(byteText(bytes.text)) text, \
+      \(session.precision.rawValue)
       peak memory  \(byteText(peakMemoryBytes()))
 
       """

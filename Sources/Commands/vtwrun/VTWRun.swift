@@ -63,6 +63,7 @@ struct VTWRun: ParsableCommand {
 
   @OptionGroup(title: "Schedule") var schedule: ScheduleOptions
   @OptionGroup(title: "Engine") var engine: EngineOptions
+  @OptionGroup(title: "Engine") var cache: CacheOptions
 
   @Flag(help: "Print where the time and memory went.")
   var stats = false
@@ -103,7 +104,8 @@ struct VTWRun: ParsableCommand {
     }
     if verify { try model.verify(progress: nil) }
     let runtime = try Runtime(
-      model, profile: schedule.choose(from: model.schedule, file: file), engine: engine)
+      model, profile: schedule.choose(from: model.schedule, file: file), engine: engine,
+      cache: cache)
     let loadSeconds = seconds(clock.now - start)
 
     let conversation = try runtime.conversation(

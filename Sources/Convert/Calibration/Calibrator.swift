@@ -3,15 +3,17 @@ package import Inference
 package import Kernels
 package import Prompting
 package import SampleSets
-import TensorCore
+package import TensorCore
 import Statistics
 
 /// How a calibration is carried out.
 package struct CalibrationOptions: Sendable {
   /// Answer positions compared per sample.
   package var answerTokens = 8
-  /// Bytes that the hidden states of one batch of samples may take.
-  package var batchBytes = 1 << 30
+  /// Bytes that it may take beside the mapped weights, as `SweepMemory` counts them.
+  package var memoryBytes = 1 << 30
+  /// Whether a sample that needs more by itself is an error.
+  package var isMemoryStrict = false
 
   package init() {}
 }
@@ -39,45 +41,125 @@ package struct Calibrator {
 
   /// What happened to the samples.
   package struct Outcome {
-    package var divergences: [SampleDivergence]
+    package var divergences: [SampleDivergence] = []
     /// Samples that could not be used, each with the reason.
-    package var refused: [RefusedSample]
+    package var refused: [RefusedSample] = []
   }
 
   /// Sweeps over `samples` in batches that fit the memory bound.
   ///
+  /// - Parameters:
+  ///   - progress: takes the share done, 0...1; false ends the run, and the batch at hand is lost.
+  ///   - batchDone: takes what each batch gave.
+  /// - Returns: whether all samples were looked at.
+  /// - Throws: `InputError` if the memory bound is too small for a sample, or by `batchDone`.
+  @discardableResult
+  package func run(
+    _ samples: [Sample], progress: (Double) -> Bool,
+    batchDone: (Outcome) throws(InputError) -> Void
+  ) throws(InputError) -> Bool {
+    try inBatches(samples, progress: progress) { (batch, refused, share) throws(InputError) in
+      var outcome = Outcome(divergences: [], refused: refused)
+      let work = LayerSweep(model, precision: precision).run(
+        batch.map(\.input), progress: { progress(share($0)) }
+      ) { index, full, branches in
+        outcome.divergences.append(
+          Self.compare(
+            batch[index].sample, full: full, branches: branches,
+            layerCount: model.configuration.text.layerCount))
+      }
+      guard work != nil else { return false }
+      try batchDone(outcome)
+      return true
+    }
+  }
+
+  /// The second moments of the inputs of every product in the full pass over `samples`, images and
+  /// answers included.  Samples that cannot be used are passed over; `run` names them.
+  ///
   /// - Parameter progress: share done, 0...1.
-  package func run(_ samples: [Sample], progress: (Double) -> Void) -> Outcome {
-    var outcome = Outcome(divergences: [], refused: [])
-    let text = model.configuration.text
-    var batch: [(sample: Sample, input: SweepInput)] = []
-    var bytes = 0
-    var done = 0
-    func flush() {
-      let size = batch.count
-      outcome.divergences += sweep(batch) { layers in
-        let share = Double(layers) / Double(text.layerCount)
-        progress((Double(done) + share * Double(size)) / Double(max(samples.count, 1)))
+  /// - Throws: `InputError` if the memory bound is too small for a sample.
+  package func inputMoments(
+    _ samples: [Sample], progress: (Double) -> Void
+  ) throws(InputError) -> InputMoments {
+    let moments = InputMoments()
+    let layerCount = Double(model.configuration.text.layerCount)
+    try inBatches(
+      samples, observe: moments.add,
+      progress: {
+        progress($0)
+        return true
       }
-      done += size
-      batch = []
-      bytes = 0
-    }
-    for sample in samples {
-      do {
-        let input = try prepare(sample)
-        let rows = input.input.ids.count
-        let visualRows = input.input.imageRanges.reduce(0) { $0 + $1.count }
-        bytes += LayerSweep.byteCount(rows: rows, textRows: rows - visualRows, text: text)
-        batch.append((sample, input))
-        if bytes >= options.batchBytes { flush() }
-      } catch {
-        outcome.refused.append(RefusedSample(id: sample.id, reason: error.description))
-        done += 1
+    ) { batch, _, share in
+      FullPass(model, precision: precision).run(batch.map(\.input), observe: moments.add) {
+        progress(share(Double($0) / layerCount))
       }
+      return true
     }
-    flush()
-    return outcome
+    return moments
+  }
+
+  private typealias Batch = [(sample: Sample, input: SweepInput)]
+
+  // A larger batch reads the weights hardly less often, but an interruption loses more.
+  private static let mostInBatch = 32
+
+  /// Prepares `samples` and hands them to `body` in batches within the memory bound.
+  ///
+  /// - Parameters:
+  ///   - observe: is shown the inputs of the products of tower and projector.
+  ///   - progress: takes the share done, 0...1; false ends the run.
+  ///   - body: takes a batch, the samples beside it that cannot be used, and what turns a share of
+  ///     the batch into one of all samples; false ends the run.
+  /// - Returns: whether all samples were looked at.
+  /// - Throws: `InputError` if the memory bound is too small for a sample, or by `body`.
+  @discardableResult
+  private func inBatches(
+    _ samples: [Sample], observe: InputObserver? = nil, progress: (Double) -> Bool,
+    body: (Batch, [RefusedSample], (Double) -> Double) throws(InputError) -> Bool
+  ) throws(InputError) -> Bool {
+    var next = 0
+    // A sample that was ready, but too large for the batch before.
+    var carried: SweepInput?
+    while next < samples.count {
+      let first = next
+      var batch: Batch = []
+      var refused: [RefusedSample] = []
+      var memory = SweepMemory(
+        model.configuration.text, precision: precision, answerTokens: options.answerTokens)
+      while next < samples.count, batch.count < Self.mostInBatch {
+        guard progress(Double(first) / Double(samples.count)) else { return false }
+        let sample = samples[next]
+        do throws(InputError) {
+          let input: SweepInput
+          if let ready = carried { input = ready } else { input = try prepare(sample, observe) }
+          carried = nil
+          var grown = memory
+          grown.add(input)
+          if grown.byteCount > options.memoryBytes, !batch.isEmpty {
+            carried = input
+            break
+          }
+          memory = grown
+          batch.append((sample, input))
+        } catch {
+          refused.append(RefusedSample(id: sample.id, reason: error.description))
+        }
+        next += 1
+      }
+      guard !options.isMemoryStrict || memory.byteCount <= options.memoryBytes else {
+        throw InputError(
+          "",
+          "sample \(printable(batch[0].sample.id)) needs \(memory.byteCount >> 20 + 1) MiB, but "
+            + "--max-memory allows \(options.memoryBytes >> 20)")
+      }
+      let size = next - first
+      let goesOn = try body(batch, refused) {
+        (Double(first) + $0 * Double(size)) / Double(samples.count)
+      }
+      guard goesOn else { return false }
+    }
+    return true
   }
 
   /// Prompt, image rows and the answer rows to feed.
@@ -85,77 +167,105 @@ package struct Calibrator {
   /// The answer is the sample's own, followed by the end-of-text token, or else what the full model
   /// answers.  Compared are the prompt's last row and the rows of the answer's tokens but the last:
   /// each predicts the next token of the answer.
-  private func prepare(_ sample: Sample) throws(InputError) -> SweepInput {
-    var images: [PixelTensor] = []
-    if !sample.images.isEmpty {
-      guard let imageSteps else { throw InputError("", "this model takes no images") }
-      for source in sample.images {
-        images.append(try imageSteps.pixels(of: RGBImage(source)))
-      }
-    }
+  private func prepare(
+    _ sample: Sample, _ observe: InputObserver? = nil
+  ) throws(InputError) -> SweepInput {
+    let images = try pixels(sample)
     let question = sample.question ?? ""
     let prompt =
       sample.isRaw
       ? try encoder.raw(question, imageCount: images.count)
       : try encoder.firstTurn(question: question, imageCount: images.count)
-    let visual = images.isEmpty ? nil : try model.encode(images)
+    guard let last = prompt.classes.last, ClassMask.text.contains(last) else {
+      throw InputError("", "the prompt ends with an image; an answer follows text")
+    }
+    let visual = images.isEmpty ? nil : try model.encode(images, observe: observe)
     var answer: [Int32]
+    var fullPass: FullPassRecord?
     if let text = sample.answer {
       answer = encoder.answer(text)
       answer += model.configuration.endOfTextIDs.prefix(1).map(Int32.init)
     } else {
-      answer = try greedyAnswer(prompt, visual: visual)
+      try checkLength(prompt)
+      let found = try GreedyAnswer(
+        prompt, visual: visual, mostTokens: options.answerTokens, model: model,
+        precision: precision)
+      answer = found.ids
+      fullPass = found.record
     }
     let fed = answer.prefix(options.answerTokens).dropLast()
     var input = prompt
     input.ids += fed
     input.classes += fed.map { _ in TokenClass.generated }
-    guard input.ids.count <= model.configuration.text.contextLength else {
-      throw InputError(
-        "",
-        "needs \(input.ids.count) rows; the context has "
-          + "\(model.configuration.text.contextLength)")
-    }
+    try checkLength(input)
     return SweepInput(
-      input: input, visual: visual, answerRows: prompt.ids.count - 1..<input.ids.count)
+      input: input, visual: visual, answerRows: prompt.ids.count - 1..<input.ids.count,
+      fullPass: fullPass)
   }
 
-  /// The full model's own answer, up to the number of positions compared.
-  private func greedyAnswer(_ prompt: ModelInput, visual: Rows?) throws(InputError) -> [Int32] {
-    let layerCount = model.configuration.text.layerCount
-    let session = Session(
-      model, profile: ScheduleProfile(withdrawingAt: layerCount, of: layerCount),
-      precision: precision)
-    var logits = try session.prefill(prompt, visual: visual)
-    var sampler = Sampler(SamplingOptions())
-    var answer: [Int32] = []
-    while true {
-      let token = try sampler.next(logits)
-      answer.append(token)
-      let isEnd = model.configuration.endOfTextIDs.contains(Int(token))
-      if isEnd || answer.count == options.answerTokens || session.room == 0 { return answer }
-      logits = session.step(token)
+  private func checkLength(_ input: ModelInput) throws(InputError) {
+    let context = model.configuration.text.contextLength
+    guard input.ids.count <= context else {
+      throw InputError("", "needs \(input.ids.count) rows; the context has \(context)")
     }
   }
 
-  private func sweep(
-    _ batch: [(sample: Sample, input: SweepInput)], progress: (Int) -> Void
-  ) -> [SampleDivergence] {
-    guard !batch.isEmpty else { return [] }
-    var divergences: [SampleDivergence] = []
-    LayerSweep(model, precision: precision).run(batch.map(\.input), progress: progress) {
-      index, full, branches in
-      divergences.append(
-        Self.compare(
-          batch[index].sample, full: full, branches: branches,
-          layerCount: model.configuration.text.layerCount, compute: model.compute))
+  private func pixels(_ sample: Sample) throws(InputError) -> [PixelTensor] {
+    var images: [PixelTensor] = []
+    guard !sample.images.isEmpty else { return images }
+    guard let imageSteps else { throw InputError("", "this model takes no images") }
+    for source in sample.images { images.append(try imageSteps.pixels(of: RGBImage(source))) }
+    return images
+  }
+
+  /// What other weights of the same model change: KL(other‖this) at every answer position, both
+  /// without withdrawal, each side with its own image rows.
+  ///
+  /// A raw sample without images is text whose every row is compared.  Answers that a sample lacks
+  /// are those of this model.
+  ///
+  /// - Parameter progress: share done, 0...1.
+  /// - Returns: divergences with one row instead of one per K.
+  package func compare(
+    with other: Calibrator, on samples: [Sample], progress: (Double) -> Void
+  ) -> Outcome {
+    var outcome = Outcome(divergences: [], refused: [])
+    for (index, sample) in samples.enumerated() {
+      do {
+        let isText = sample.isRaw && sample.images.isEmpty
+        let input = isText ? try text(sample) : try prepare(sample)
+        var otherInput = input
+        if input.visual != nil {
+          otherInput.visual = try other.model.encode(other.pixels(sample))
+        }
+        let expected = answerLogits(input)
+        let found = other.answerLogits(otherInput)
+        outcome.divergences.append(
+          Self.compare(sample, full: expected, branches: found, layerCount: 1))
+      } catch {
+        outcome.refused.append(RefusedSample(id: sample.id, reason: error.description))
+      }
+      progress(Double(index + 1) / Double(samples.count))
     }
-    return divergences
+    return outcome
+  }
+
+  /// A text by itself; every row predicts a token.
+  private func text(_ sample: Sample) throws(InputError) -> SweepInput {
+    let input = try encoder.raw(sample.question ?? "", imageCount: 0)
+    guard !input.ids.isEmpty else { throw InputError("", "has no tokens") }
+    try checkLength(input)
+    return SweepInput(input: input, visual: nil, answerRows: 0..<input.ids.count)
+  }
+
+  private func answerLogits(_ input: SweepInput) -> Rows {
+    let normed = FullPass(model, precision: precision).run([input])
+    return model.decoder.logits(normed[0])
   }
 
   /// KL and agreement of every branch at every answer position.
   private static func compare(
-    _ sample: Sample, full: Rows, branches: Rows, layerCount: Int, compute: Compute
+    _ sample: Sample, full: Rows, branches: Rows, layerCount: Int
   ) -> SampleDivergence {
     var kl: [[Double]] = []
     var agrees: [[Bool]] = []

@@ -39,8 +39,6 @@ package struct WeightFiles: Sendable {
       Self.pickleSuffixes.contains(where: name.hasSuffix) && !name.hasPrefix("training_args")
     }) {
       throw Self.pickleError(joined(folder, pickle))
-    } else if let gguf = names.first(where: { $0.hasSuffix(".gguf") }) {
-      throw Self.ggufError(joined(folder, gguf))
     } else {
       throw InputError(folder, "has no model.safetensors and no \(Self.indexName)")
     }
@@ -49,7 +47,6 @@ package struct WeightFiles: Sendable {
   private init(file path: String) throws(InputError) {
     let region = try ByteRegion(mapping: path)
     let start = region.copy(0..<min(region.byteCount, 4))
-    if start.elementsEqual("GGUF".utf8) { throw Self.ggufError(path) }
     // A zip archive (PyTorch 1.6 and later) or a bare pickle of protocol 2 to 5.
     let isPickle =
       start.elementsEqual([0x50, 0x4B, 3, 4])
@@ -59,7 +56,8 @@ package struct WeightFiles: Sendable {
     }
     guard path.hasSuffix(".safetensors") else {
       throw InputError(
-        path, "is no checkpoint: a folder, a .safetensors file or an .index.json is expected")
+        path,
+        "is no checkpoint: a folder, a .safetensors or .gguf file or an .index.json is expected")
     }
     // One shard is not a model; its index names the others.
     let index = joined(parent(of: path), Self.indexName)
@@ -152,9 +150,5 @@ package struct WeightFiles: Sendable {
       is a PyTorch pickle, which may run code when read; convert it in Python: \
       safetensors.torch.save_file(torch.load(FILE, weights_only=True), "model.safetensors")
       """)
-  }
-
-  private static func ggufError(_ path: String) -> InputError {
-    InputError(path, "GGUF input is not supported yet; give the safetensors checkpoint")
   }
 }

@@ -1,6 +1,6 @@
-package import Architecture
+import Architecture
 
-/// The names that checkpoints give to tensors, as tables.
+/// The names that PyTorch checkpoints give to tensors, as tables.
 ///
 /// A name is a prefix that depends on who wrote the file, and a rest that does not.  The prefixes
 /// of decoder, head, projector and vision tower:
@@ -14,77 +14,15 @@ package import Architecture
 /// - E, the original code: `model.`, `lm_head.`, `model.mm_projector.`, and for the tower
 ///   `vision_model.` in a file of its own or `model.vision_tower.vision_tower.vision_model.`
 /// - F, some of transformers 5.5: as A, all but the head behind `model.`
-///
-/// No rest begins like the end of a longer prefix, so every prefix may be tried on every name and
-/// no spelling has to be recognised first.
 package enum WeightNames {
-  /// What a name stands for.
-  package enum Meaning: Equatable {
-    case tensor(TensorKey)
-    /// Not needed by any model here: buffers, unused heads, CLIP's text model.
-    case ignored
-    case unknown
-  }
-
   /// The meaning of a source's tensor name.
-  package static func meaning(of name: String) -> Meaning {
-    for part in parts {
-      for prefix in part.prefixes where name.hasPrefix(prefix) {
-        let rest = name.dropFirst(prefix.count)
-        if let role = part.single[String(rest)] { return .tensor(TensorKey(role)) }
-        if rest.hasPrefix(part.layers),
-          let (layer, tail) = number(rest.dropFirst(part.layers.count)),
-          let role = part.perLayer[String(tail)]
-        {
-          return .tensor(TensorKey(role, layer: layer))
-        }
-        if part.ignored.contains(String(rest)) { return .ignored }
-      }
-    }
-    let isIgnored =
-      ignoredSuffixes.contains(where: name.hasSuffix)
-      || ignoredPrefixes.contains(where: name.hasPrefix)
-    return isIgnored ? .ignored : .unknown
-  }
+  package static func meaning(of name: String) -> NameTable.Meaning { table.meaning(of: name) }
 
-  /// How names for `key` end, for messages.
-  static func ending(of key: TensorKey) -> String {
-    for part in parts {
-      if let layer = key.layer {
-        if let tail = part.perLayer.first(where: { $0.value == key.role })?.key {
-          return "\(part.layers)\(layer).\(tail)"
-        }
-      } else if let names = part.names(of: key.role).min() {
-        return names
-      }
-    }
-    return key.description
-  }
+  static let table = NameTable(
+    parts: parts, ignoredSuffixes: ignoredSuffixes, ignoredPrefixes: ignoredPrefixes)
 
-  /// A layer number in its shortest form and what follows its dot.
-  private static func number(_ text: Substring) -> (Int, Substring)? {
-    guard let dot = text.firstIndex(of: "."), let number = Int(text[..<dot]), number >= 0,
-      String(number) == text[..<dot]
-    else { return nil }
-    return (number, text[text.index(after: dot)...])
-  }
-
-  /// Tensors that share their prefixes.
-  private struct Part {
-    let prefixes: [String]
-    var single: [String: TensorRole] = [:]
-    /// Comes before the number of a layer.
-    var layers = "layers."
-    var perLayer: [String: TensorRole] = [:]
-    var ignored: Set<String> = []
-
-    func names(of role: TensorRole) -> [String] {
-      single.filter { $0.value == role }.map(\.key)
-    }
-  }
-
-  private static let parts: [Part] = [
-    Part(
+  private static let parts: [NameTable.Part] = [
+    NameTable.Part(
       prefixes: [
         "model.language_model.model.", "model.language_model.", "language_model.model.",
         "language_model.", "model.",
@@ -101,22 +39,22 @@ package enum WeightNames {
         "mlp.up_proj.weight": .up, "mlp.up_proj.bias": .upBias,
         "mlp.down_proj.weight": .down, "mlp.down_proj.bias": .downBias,
       ]),
-    Part(
+    NameTable.Part(
       prefixes: ["model.language_model.", "language_model.", ""],
       single: ["lm_head.weight": .head]),
-    Part(
+    NameTable.Part(
       prefixes: ["model.multi_modal_projector.", "multi_modal_projector."],
       single: [
         "linear_1.weight": .projectorIn, "linear_1.bias": .projectorInBias,
         "linear_2.weight": .projectorOut, "linear_2.bias": .projectorOutBias,
       ]),
-    Part(
+    NameTable.Part(
       prefixes: ["model.mm_projector."],
       single: [
         "0.weight": .projectorIn, "0.bias": .projectorInBias,
         "2.weight": .projectorOut, "2.bias": .projectorOutBias,
       ]),
-    Part(
+    NameTable.Part(
       prefixes: [
         "model.vision_tower.vision_tower.vision_model.", "model.vision_tower.vision_model.",
         "model.vision_tower.", "vision_tower.vision_model.", "vision_tower.", "vision_model.",

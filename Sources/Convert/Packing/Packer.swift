@@ -1,4 +1,4 @@
-import Architecture
+package import Architecture
 package import Checkpoints
 package import Kernels
 package import TensorCore
@@ -11,43 +11,58 @@ package import VTWMFile
 package struct Packer {
   private let checkpoint: Checkpoint
   private let plan: PackPlan
+  private let importance: [TensorKey: [Float]]
   private let compute: Compute
 
   // One block of a matrix is read, checked, encoded in parallel and written; 32 MiB of f32 keeps
   // all threads busy and is small against any model.
   private static let blockBytes = 32 << 20
 
-  package init(_ checkpoint: Checkpoint, plan: PackPlan, compute: Compute) {
+  /// - Parameter importance: per tensor, what the squared error in each input column counts in the
+  ///   search for scales; all columns count the same in a tensor that is not named.
+  package init(
+    _ checkpoint: Checkpoint, plan: PackPlan, importance: [TensorKey: [Float]] = [:],
+    compute: Compute
+  ) {
     self.checkpoint = checkpoint
     self.plan = plan
+    self.importance = importance
     self.compute = compute
   }
 
   /// Writes every tensor in the writer's order.
   ///
   /// - Parameter progress: share of the source bytes done, 0...1.
+  /// - Returns: how far the encoded tensors lie from their source.
   /// - Throws: `InputError` naming the tensor and row of a value that is not finite.
-  package func write(to writer: VTWMWriter, progress: (Double) -> Void) throws(InputError) {
+  @discardableResult
+  package func write(
+    to writer: VTWMWriter, progress: (Double) -> Void
+  ) throws(InputError) -> PackErrors {
+    var errors = PackErrors(plan)
     let total = checkpoint.tensors.values.reduce(0) { $0 + $1.range.count }
     var done = 0
     for key in writer.order {
       guard let source = checkpoint.tensors[key], let encoding = plan.encodings[key] else {
         preconditionFailure("a checkpoint has every tensor of its configuration, but not \(key)")
       }
-      try write(source, key: key, encoding: encoding, to: writer)
+      let error = try write(source, key: key, encoding: encoding, to: writer)
+      if encoding != .f32 { errors.add(key, error) }
       done += source.range.count
       progress(Double(done) / Double(max(total, 1)))
     }
+    return errors
   }
 
   private func write(
     _ source: SourceTensor, key: TensorKey, encoding: Encoding, to writer: VTWMWriter
-  ) throws(InputError) {
+  ) throws(InputError) -> SquaredError {
     let columns = max(source.columnCount, 1)
     let panelRows = encoding.tileRows
     let panelsPerBlock = max(1, Self.blockBytes / (4 * columns * panelRows))
     let blockRows = panelsPerBlock * panelRows
     var checksum = CRC32()
+    var sums = SquaredError()
     var values: [Float] = []
     writer.begin(key)
     for first in stride(from: 0, to: source.rowCount, by: blockRows) {
@@ -56,16 +71,21 @@ package struct Packer {
       unsafe source.withBytes(of: rows) { unsafe checksum.update($0) }
       let packed: [UInt8]
       do {
-        packed = try TilePacker.pack(values, columns: columns, encoding: encoding, on: compute)
+        packed = try TilePacker.pack(
+          values, columns: columns, encoding: encoding, importance: importance[key], on: compute)
       } catch {
         throw InputError(
           source.region.name,
           "tensor '\(printable(source.name))' has \(error.value) in row \(first + error.row), "
             + "column \(error.column); \(encoding.name) needs finite values within its range")
       }
+      sums.add(
+        TilePacker.error(
+          of: packed, from: values, columns: columns, encoding: encoding, on: compute))
       try writer.append(packed)
       source.drop(rows)
     }
     writer.end(sourceCRC: checksum.value)
+    return sums
   }
 }

@@ -1,5 +1,3 @@
-import CSystem
-
 /// The number types of a safetensors file; raw values are its names for them.
 package enum SourceType: String, CaseIterable, Sendable {
   case f64 = "F64"
@@ -37,16 +35,20 @@ package enum SourceType: String, CaseIterable, Sendable {
     }
   }
 
-  /// Whether `SourceTensor.readRows` can turn it into f32 without loss.
-  package var isReadable: Bool { self == .f32 || self == .f16 || self == .bf16 }
+  /// Sub-byte types come in the fewest elements that fill whole bytes.
+  package var format: BlockFormat {
+    switch self {
+    case .f32: .f32
+    case .f16: .f16
+    case .bf16: .bf16
+    case .f4: BlockFormat(rawValue, elements: 2, bytes: 1)
+    case .f6E2M3, .f6E3M2: BlockFormat(rawValue, elements: 4, bytes: 3)
+    default: BlockFormat(rawValue, bytes: bitCount / 8)
+    }
+  }
 
   /// Bytes of a tensor of `shape`; nil if they overflow or end inside a byte.
-  package func byteCount(of shape: Shape) -> Int? {
-    guard let bits = checkedProduct(shape.dimensions + [bitCount]), bits.isMultiple(of: 8) else {
-      return nil
-    }
-    return bits / 8
-  }
+  package func byteCount(of shape: Shape) -> Int? { format.byteCount(of: shape) }
 }
 
 /// A tensor of a foreign file, row-major and little-endian at any byte alignment.
@@ -59,55 +61,96 @@ package struct SourceTensor: Sendable {
   package let region: ByteRegion
   /// Where its bytes lie in the region.
   package let range: Range<Int>
-  package let type: SourceType
+  package let format: BlockFormat
   package let shape: Shape
   package let rowCount: Int
   package let columnCount: Int
+  /// Rows of a head if the two halves of each head are interleaved in the source, so that row
+  /// `j * size / 2 + i` of a head is stored as its row `2 * i + j`; nil if rows lie in order.
+  package let interleavedHeadSize: Int?
 
-  /// Nil unless the shape is legal and `range` lies in the region and has exactly its bytes.
+  /// Nil unless the shape is legal, `range` lies in the region and has exactly its bytes, and rows
+  /// are whole blocks (of a readable format) and whole heads of even size (if interleaved).
   package init?(
-    name: String, region: ByteRegion, range: Range<Int>, type: SourceType, shape: Shape
+    name: String, region: ByteRegion, range: Range<Int>, format: BlockFormat, shape: Shape,
+    interleavedHeadSize: Int? = nil
   ) {
     guard range.lowerBound >= 0, range.upperBound <= region.byteCount,
-      type.byteCount(of: shape) == range.count,
-      let columns = checkedProduct(shape.dimensions.dropFirst())
+      format.byteCount(of: shape) == range.count,
+      let columns = checkedProduct(shape.dimensions.dropFirst()),
+      !format.isReadable || columns.isMultiple(of: format.elementCount)
     else { return nil }
     self.name = name
     self.region = region
     self.range = range
-    self.type = type
+    self.format = format
     self.shape = shape
+    self.interleavedHeadSize = interleavedHeadSize
     rowCount = shape.dimensions.first ?? 1
     columnCount = columns
+    if let size = interleavedHeadSize {
+      guard size > 0, size.isMultiple(of: 2), rowCount.isMultiple(of: size) else { return nil }
+    }
+  }
+
+  /// A tensor of a safetensors file.
+  package init?(
+    name: String, region: ByteRegion, range: Range<Int>, type: SourceType, shape: Shape
+  ) {
+    self.init(name: name, region: region, range: range, format: type.format, shape: shape)
   }
 
   /// The same numbers in another shape; nil if their count differs.
   package func reshaped(to shape: Shape) -> SourceTensor? {
-    SourceTensor(name: name, region: region, range: range, type: type, shape: shape)
+    SourceTensor(
+      name: name, region: region, range: range, format: format, shape: shape,
+      interleavedHeadSize: interleavedHeadSize)
+  }
+
+  /// The same bytes, read as heads of `size` rows whose halves are interleaved; nil if the rows are
+  /// not whole heads of even size.
+  package func interleaved(headSize size: Int) -> SourceTensor? {
+    SourceTensor(
+      name: name, region: region, range: range, format: format, shape: shape,
+      interleavedHeadSize: size)
   }
 
   /// Replaces `values` by the given rows as f32, row after row.
   ///
-  /// The type must be readable and the rows must exist.  Values need not be finite.
+  /// The format must be readable and the rows must exist.  Values need not be finite.
   package func readRows(_ rows: Range<Int>, into values: inout [Float]) {
-    precondition(type.isReadable, "'\(name)' is \(type.rawValue)")
     let bytes = byteRange(of: rows)
     let count = rows.count * columnCount
     if values.count != count { values = Array(repeating: 0, count: count) }
+    guard let decode = unsafe format.decode else {
+      preconditionFailure("'\(name)' is \(format.name)")
+    }
     guard count > 0 else { return }
     unsafe values.withUnsafeMutableBufferPointer { values in
       guard let output = values.baseAddress else { return }
-      let input = unsafe region.address(at: bytes.lowerBound)
-      switch type {
-      case .f16: unsafe vtw_f16_to_f32(output, input, count)
-      case .bf16: unsafe vtw_bf16_to_f32(output, input, count)
-      default:
-        unsafe UnsafeMutableRawPointer(output).copyMemory(from: input, byteCount: bytes.count)
+      guard let interleavedHeadSize else {
+        unsafe decode(output, region.address(at: bytes.lowerBound), count / format.elementCount)
+        return
+      }
+      for (place, row) in rows.enumerated() {
+        let stored = Self.storedRow(row, headSize: interleavedHeadSize)
+        unsafe decode(
+          output + place * columnCount,
+          region.address(at: byteRange(of: stored..<stored + 1).lowerBound),
+          columnCount / format.elementCount)
       }
     }
   }
 
-  /// Calls `body` with the bytes of the given rows as they lie in the source.
+  /// Where the source has row `row` of heads with interleaved halves.
+  private static func storedRow(_ row: Int, headSize: Int) -> Int {
+    let (head, place) = row.quotientAndRemainder(dividingBy: headSize)
+    let (half, pair) = place.quotientAndRemainder(dividingBy: headSize / 2)
+    return head * headSize + 2 * pair + half
+  }
+
+  /// Calls `body` with the bytes of as many rows as they lie in the source, which are others than
+  /// `readRows` reads if heads are interleaved.
   @unsafe package func withBytes(of rows: Range<Int>, _ body: (UnsafeRawBufferPointer) -> Void) {
     let bytes = byteRange(of: rows)
     unsafe body(
@@ -125,9 +168,12 @@ package struct SourceTensor: Sendable {
   /// passes through little memory.
   package func drop(_ rows: Range<Int>) { region.dropPages(byteRange(of: rows)) }
 
-  /// Whether both hold the same bytes in the same type and shape.  Passes through little memory.
+  /// Whether both hold the same bytes in the same format, shape and order.  Passes through little
+  /// memory.
   package func hasSameContent(as other: SourceTensor) -> Bool {
-    guard type == other.type, shape == other.shape else { return false }
+    guard format.name == other.format.name, shape == other.shape,
+      interleavedHeadSize == other.interleavedHeadSize
+    else { return false }
     let step = 1 << 22
     for start in stride(from: 0, to: range.count, by: step) {
       let part = start..<min(start + step, range.count)
@@ -147,9 +193,9 @@ package struct SourceTensor: Sendable {
   private func byteRange(of rows: Range<Int>) -> Range<Int> {
     precondition(
       rows.lowerBound >= 0 && rows.upperBound <= rowCount, "rows \(rows) of \(rowCount)")
-    // Only readable types, whose elements are whole bytes, and sub-byte types whose rows are.
-    let rowBits = columnCount * type.bitCount
-    return range.lowerBound + rows.lowerBound * rowBits / 8..<range.lowerBound + rows.upperBound
-      * rowBits / 8
+    // Rows of a readable format are whole blocks.
+    let rowBytes = columnCount / format.elementCount * format.byteCount
+    return range.lowerBound + rows.lowerBound * rowBytes..<range.lowerBound
+      + rows.upperBound * rowBytes
   }
 }

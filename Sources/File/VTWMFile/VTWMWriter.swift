@@ -291,6 +291,12 @@ package final class VTWMWriter {
     return table
   }
 
+  /// What `VTWMFile.modelID` will say of the file, once all weights are written.
+  package func modelID(_ precision: KeyValuePrecision) -> String {
+    precondition(tensorIndex == order.count, "\(tensorIndex) of \(order.count) tensors are written")
+    return contents.modelID(weights: groupDigests.map(\.digest), precision)
+  }
+
   // MARK: Seal
 
   /// Writes everything else, checks the file as a reader would, and gives it its name.

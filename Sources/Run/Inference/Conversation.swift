@@ -88,6 +88,7 @@ package final class Conversation {
     }
     timings.image = lap()
     let visual = images.isEmpty ? nil : try session.model.encode(images, trace: trace)
+    if !images.isEmpty { session.model.dropVisionPages() }
     timings.vision = lap()
     let logits = try session.prefill(input, visual: visual, trace: trace)
     hasBegun = true

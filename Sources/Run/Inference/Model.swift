@@ -9,6 +9,8 @@ package struct Model: Sendable {
   package let decoder: TextDecoder
   package let compute: Compute
   private let vision: (tower: VisionTower, projector: Projector)?
+  /// The matrices that only images need, in the order of their use.
+  private let visionMatrices: [TensorView]
 
   /// - Parameter tensors: packed weights; they stay where they are.
   /// - Throws: `InputError` if a tensor is missing or misshapen.
@@ -21,17 +23,22 @@ package struct Model: Sendable {
     decoder = TextDecoder(
       configuration.text, try DecoderWeights(lookup, configuration.text), compute)
     if let tower = configuration.vision, let projector = configuration.projector {
-      vision = (
-        VisionTower(tower, try VisionWeights(lookup, tower), compute),
-        Projector(projector, try ProjectorWeights(lookup), compute)
-      )
+      let weights = try VisionWeights(lookup, tower)
+      let bridge = try ProjectorWeights(lookup)
+      vision = (VisionTower(tower, weights, compute), Projector(projector, bridge, compute))
+      visionMatrices = weights.matrices + bridge.matrices
     } else {
       vision = nil
+      visionMatrices = []
     }
   }
 
   /// The decoder rows of `images`, one after another: `[images * rowsPerImage, hiddenSize]`.
-  package func encode(_ images: [PixelTensor], trace: Trace? = nil) throws(InputError) -> Rows {
+  ///
+  /// - Parameter observe: is shown the inputs of the products of tower and projector.
+  package func encode(
+    _ images: [PixelTensor], trace: Trace? = nil, observe: InputObserver? = nil
+  ) throws(InputError) -> Rows {
     guard let vision, let configuration = configuration.vision else {
       throw InputError("", "this model takes no images")
     }
@@ -39,13 +46,19 @@ package struct Model: Sendable {
     let features = Rows(count: images.count * perImage, width: configuration.featureWidth)
     for (index, image) in images.enumerated() {
       features[index * perImage..<(index + 1) * perImage]
-        .copyRows(from: try vision.tower.features(of: image))
+        .copyRows(from: try vision.tower.features(of: image, observe: observe))
     }
-    let projected = vision.projector.project(features)
+    let projected = vision.projector.project(features, observe: observe)
     trace?.record(pixels: images)
     trace?.record("vision_features", features)
     trace?.record("projected", projected)
     return projected
+  }
+
+  /// Gives back the memory of mapped weights that only images need; the next image reads them
+  /// again.
+  package func dropVisionPages() {
+    for matrix in visionMatrices { matrix.region.dropPages(matrix.byteRange) }
   }
 
   /// Puts the embeddings of `input` into `x`, visual rows taken from `visual`.

@@ -16,11 +16,13 @@ package struct Projector: Sendable {
 
   /// - Parameter features: `[rows, featureWidth]`.
   /// - Returns: `[rows, hiddenSize of the decoder]`.
-  package func project(_ features: Rows) -> Rows {
+  package func project(_ features: Rows, observe: InputObserver? = nil) -> Rows {
     let inner = Rows(count: features.count, width: weights.input.weight.rows)
+    observe?(.projectorIn, nil, features)
     compute.multiply(features, weights.input, into: inner)
     compute.activate(inner, configuration.activation.kernel)
     let rows = Rows(count: features.count, width: weights.output.weight.rows)
+    observe?(.projectorOut, nil, inner)
     compute.multiply(inner, weights.output, into: rows)
     return rows
   }

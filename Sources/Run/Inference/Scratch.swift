@@ -17,12 +17,16 @@ package final class Scratch: Sendable {
   package init(_ text: TextConfiguration, capacity: Int) {
     self.capacity = capacity
     normed = Rows(count: capacity, width: text.hiddenSize)
-    query = Rows(count: capacity, width: text.queryWidth)
-    key = Rows(count: capacity, width: text.keyValueWidth)
-    value = Rows(count: capacity, width: text.keyValueWidth)
-    attended = Rows(count: capacity, width: text.queryWidth)
-    gate = Rows(count: capacity, width: text.intermediateSize)
-    up = Rows(count: capacity, width: text.intermediateSize)
+    // Attention is over when the feed-forward begins, so both use the same memory.
+    let attention = [text.queryWidth, text.queryWidth, text.keyValueWidth, text.keyValueWidth]
+    let feedForward = [text.intermediateSize, text.intermediateSize]
+    let shared = Rows(
+      count: capacity, width: max(attention.reduce(0, +), feedForward.reduce(0, +)))
+    let attentionParts = shared.parts(widths: attention)
+    (query, attended) = (attentionParts[0], attentionParts[1])
+    (key, value) = (attentionParts[2], attentionParts[3])
+    let feedForwardParts = shared.parts(widths: feedForward)
+    (gate, up) = (feedForwardParts[0], feedForwardParts[1])
     live = Rows(count: capacity, width: text.hiddenSize)
   }
 }

@@ -7,6 +7,8 @@ package import TensorCore
 package final class Session {
   package let model: Model
   package let profile: ScheduleProfile
+  /// How keys and values are held.
+  package let precision: KeyValueRows.Precision
   private let cache: KeyValueCache
   private var scratch: Scratch
   /// Rows of the full sequence so far, withdrawn ones included; the next row's position.
@@ -21,6 +23,7 @@ package final class Session {
   package init(_ model: Model, profile: ScheduleProfile, precision: KeyValueRows.Precision) {
     self.model = model
     self.profile = profile
+    self.precision = precision
     let text = model.configuration.text
     cache = KeyValueCache(text, precision: precision)
     scratch = Scratch(text, capacity: 1)

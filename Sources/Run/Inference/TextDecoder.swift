@@ -68,9 +68,10 @@ package struct TextDecoder: Sendable {
   ///   - streams: cover the rows once, in order; each row sees what its stream's cache holds and
   ///     the rows of its stream up to itself.
   ///   - frozen: rows that give keys and values but are not updated; nil if none.
+  ///   - observe: is shown the inputs of the layer's products.
   package func run(
     _ layer: Int, _ x: Rows, positions: [Int32], streams: [RowStream], frozen: [Bool]? = nil,
-    scratch: Scratch
+    scratch: Scratch, observe: InputObserver? = nil
   ) {
     let weights = weights.layers[layer]
     let count = x.count
@@ -85,6 +86,7 @@ package struct TextDecoder: Sendable {
     // Attention
     compute.rmsNorm(
       x, weight: weights.attentionNorm, epsilon: configuration.normEpsilon, into: normed)
+    observe?(.query, layer, normed)
     if let live {
       compute.multiply(normed, [weights.key, weights.value], into: [key, value])
       compute.multiply(gather(live, of: normed, scratch), weights.query, into: query)
@@ -116,14 +118,17 @@ package struct TextDecoder: Sendable {
 
     // Output projection and feed-forward, over the rows that are updated.
     let updated = live.map { gather($0, of: x, scratch) } ?? x
+    observe?(.attentionOutput, layer, attended)
     compute.multiplyAdd(attended, weights.attentionOutput, to: updated)
     let inner = scratch.normed[0..<liveCount]
     let gate = scratch.gate[0..<liveCount]
     let up = scratch.up[0..<liveCount]
     compute.rmsNorm(
       updated, weight: weights.feedForwardNorm, epsilon: configuration.normEpsilon, into: inner)
+    observe?(.gate, layer, inner)
     compute.multiply(inner, [weights.gate, weights.up], into: [gate, up])
     compute.activateMultiply(gate: gate, up: up, configuration.activation.kernel)
+    observe?(.down, layer, gate)
     compute.multiplyAdd(gate, weights.down, to: updated)
     if let live {
       for (place, row) in live.enumerated() {

@@ -23,7 +23,9 @@ package struct VisionTower: Sendable {
   ///
   /// - Parameter image: `[3, imageSize, imageSize]`, normalised.
   /// - Returns: `[rowsPerImage, featureWidth]`.
-  package func features(of image: PixelTensor) throws(InputError) -> Rows {
+  package func features(
+    of image: PixelTensor, observe: InputObserver? = nil
+  ) throws(InputError) -> Rows {
     guard image.width == configuration.imageSize, image.height == configuration.imageSize else {
       throw InputError(
         "",
@@ -32,7 +34,7 @@ package struct VisionTower: Sendable {
     }
     let rows = configuration.rowCount
     let width = configuration.hiddenSize
-    let x = embed(image)
+    let x = embed(image, observe)
     let features = Rows(count: configuration.rowsPerImage, width: configuration.featureWidth)
     let normed = Rows(count: rows, width: width)
     let (q, k, v) = (
@@ -51,18 +53,22 @@ package struct VisionTower: Sendable {
       compute.layerNorm(
         x, weight: layer.attentionNorm, bias: layer.attentionNormBias,
         epsilon: configuration.normEpsilon, into: normed)
+      observe?(.visionQuery, index, normed)
       compute.multiply(normed, [layer.query, layer.key, layer.value], into: [q, k, v])
       cache.removeAll()
       compute.append(keys: k, values: v, to: cache)
       compute.attend(
         q, to: cache, headCount: configuration.headCount, scale: scale, visible: everyRow,
         into: normed)
+      observe?(.visionAttentionOutput, index, normed)
       compute.multiplyAdd(normed, layer.attentionOutput, to: x)
       compute.layerNorm(
         x, weight: layer.feedForwardNorm, bias: layer.feedForwardNormBias,
         epsilon: configuration.normEpsilon, into: normed)
+      observe?(.visionUp, index, normed)
       compute.multiply(normed, layer.up, into: inner)
       compute.activate(inner, configuration.activation.kernel)
+      observe?(.visionDown, index, inner)
       compute.multiplyAdd(inner, layer.down, to: x)
       collect(x, ofState: index + 1, into: features)
     }
@@ -71,11 +77,12 @@ package struct VisionTower: Sendable {
 
   /// Class row and patch rows with their positions, normalised: hidden state 0,
   /// `[rowCount, hiddenSize]`.
-  private func embed(_ image: PixelTensor) -> Rows {
+  private func embed(_ image: PixelTensor, _ observe: InputObserver?) -> Rows {
     let x = Rows(count: configuration.rowCount, width: configuration.hiddenSize)
     let patches = Rows(count: configuration.patchCount, width: configuration.patchWidth)
     fill(patches, from: image)
     x[0..<1].fill(from: weights.classEmbedding.floats)
+    observe?(.patchEmbedding, nil, patches)
     compute.multiply(patches, weights.patchEmbedding, into: x[1..<configuration.rowCount])
     let positions = Rows(count: x.count, width: x.width)
     positions.fill(from: weights.positionEmbedding.floats)

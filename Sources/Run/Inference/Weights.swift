@@ -108,6 +108,22 @@ struct WeightLookup {
   }
 }
 
+extension VisionLayerWeights {
+  /// The matrices, in the order of their use.
+  var matrices: [TensorView] {
+    [query, key, value, attentionOutput, up, down].map(\.weight)
+  }
+}
+
+extension VisionWeights {
+  /// The matrices of all layers, in the order of their use.
+  var matrices: [TensorView] { layers.flatMap(\.matrices) }
+}
+
+extension ProjectorWeights {
+  var matrices: [TensorView] { [input.weight, output.weight] }
+}
+
 extension DecoderWeights {
   init(_ lookup: WeightLookup, _ text: TextConfiguration) throws(InputError) {
     embedding = try lookup.tensor(.embedding)

@@ -6,7 +6,7 @@ import Glibc
 /// Address space for the whole capacity is reserved at once; memory is used only for the rows held
 /// (in blocks of 128).  One thread at a time may change it.
 @safe package final class KeyValueRows: @unchecked Sendable {
-  package enum Precision: Sendable, CaseIterable {
+  package enum Precision: String, Sendable, CaseIterable {
     case f32, f16
     /// 8-bit integers with an f16 scale for each row, head and 32 dimensions.
     case q8

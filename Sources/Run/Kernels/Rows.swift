@@ -44,6 +44,19 @@
     return Rows(count: count, width: width, memory: memory, start: start, capacity: capacity)
   }
 
+  /// The same memory seen as matrices of `count` rows each, one behind the other; their widths
+  /// together are at most this width.
+  package func parts(widths: [Int]) -> [Rows] {
+    var next = 0
+    return widths.map { width in
+      precondition(next + width <= self.width, "\(widths) columns in \(self.width)")
+      defer { next += width }
+      return Rows(
+        count: count, width: width, memory: memory, start: start + count * next,
+        capacity: count * width)
+    }
+  }
+
   /// All values, row by row.
   package var span: Span<Float> {
     @_lifetime(borrow self) get {

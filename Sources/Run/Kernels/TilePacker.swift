@@ -91,6 +91,51 @@ package enum TilePacker {
     return bytes
   }
 
+  /// How far packed panels lie from the values that they were made of; the same for any number of
+  /// threads.
+  ///
+  /// - Parameters:
+  ///   - packed: what `pack` made of `values` in a tiled encoding.
+  package static func error(
+    of packed: [UInt8], from values: [Float], columns: Int, encoding: Encoding,
+    on compute: Compute? = nil
+  ) -> SquaredError {
+    let rows = columns == 0 ? 0 : values.count / columns
+    guard encoding != .f32, rows > 0 else { return SquaredError() }
+    guard let layout = TileLayout(encoding, rows: rows, columns: columns),
+      layout.byteCount == packed.count
+    else { preconditionFailure("\(packed.count) bytes for \(rows) x \(columns)") }
+    let panels = layout.paddedRows / encoding.tileRows
+    var sums = [Double](repeating: 0, count: 2 * panels)
+    unsafe values.withUnsafeBufferPointer { values in
+      unsafe packed.withUnsafeBytes { packed in
+        unsafe sums.withUnsafeMutableBufferPointer { sums in
+          guard let values = values.baseAddress, let packed = packed.baseAddress,
+            let sums = sums.baseAddress
+          else { return }
+          let measurePanel = { (panel: Int) in
+            let first = panel * encoding.tileRows
+            unsafe withUnsafeTemporaryAllocation(of: Float.self, capacity: columns) { row in
+              unsafe vtw_panel_error(
+                encoding.code, values + first * columns, min(encoding.tileRows, rows - first),
+                columns, packed + panel * layout.panelBytes, row.baseAddress, sums + 2 * panel)
+            }
+          }
+          if let compute {
+            compute.parallel(panels, measurePanel)
+          } else {
+            for panel in 0..<panels { measurePanel(panel) }
+          }
+        }
+      }
+    }
+    var total = SquaredError()
+    for panel in 0..<panels {
+      total.add(SquaredError(error: sums[2 * panel], power: sums[2 * panel + 1]))
+    }
+    return total
+  }
+
   /// Decodes rows of a tensor of any encoding, row-major: the portable truth.
   package static func unpack(_ view: TensorView, rows: Range<Int>) -> [Float] {
     precondition(

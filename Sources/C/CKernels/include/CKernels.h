@@ -54,6 +54,12 @@ ptrdiff_t vtw_encode_panel(vtw_encoding encoding, const float *values, const flo
 void vtw_decode_row(vtw_encoding encoding, const void *weights, size_t columns, size_t row,
                     float *out);
 
+/* How far a packed panel lies from the values that it was made of, in a fixed order and f64:
+ * sums[0] += sum (decoded - value)^2, sums[1] += sum value^2.
+ *   row: [columns], overwritten */
+void vtw_panel_error(vtw_encoding encoding, const float *values, size_t rows, size_t columns,
+                     const void *packed, float *row, double sums[2]);
+
 /* Widens `count` little-endian f16 or bf16 values (f32: copies) at any byte alignment. */
 void vtw_widen(vtw_encoding encoding, const void *bytes, size_t count, float *out);
 

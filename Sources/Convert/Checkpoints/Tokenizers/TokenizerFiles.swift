@@ -18,7 +18,10 @@ package enum TokenizerFiles {
     let specials = try SpecialTokenFiles(folder: folder)
     let model = try tokenizer(folder, specials)
     let placeholder = try imagePlaceholder(folder, specials)
-    return (model, try template(folder, templateName, model, specials, placeholder))
+    let template = try template(
+      templateName, model: model, jinja: templateName == nil ? jinja(folder) : nil,
+      specialTexts: specials.texts, placeholder: placeholder, source: folder)
+    return (model, template)
   }
 
   private static func tokenizer(
@@ -42,9 +45,15 @@ package enum TokenizerFiles {
     return text.isEmpty ? "<image>" : text
   }
 
-  private static func template(
-    _ folder: String, _ name: String?, _ model: TokenizerModel, _ specials: SpecialTokenFiles,
-    _ placeholder: String
+  /// The template named `name`, else what `jinja` comes to, else the one of LLaVA-1.5 for a
+  /// SentencePiece vocabulary.
+  ///
+  /// - Parameters:
+  ///   - jinja: the text of a chat template and the file that has it.
+  ///   - source: what lacks a template if there is none, for messages.
+  static func template(
+    _ name: String?, model: TokenizerModel, jinja: (file: String, text: String)?,
+    specialTexts: [String: String], placeholder: String, source: String
   ) throws(InputError) -> PromptTemplate {
     let names = PromptTemplate.names.joined(separator: ", ")
     if let name {
@@ -53,22 +62,22 @@ package enum TokenizerFiles {
       }
       return template
     }
-    if let (path, jinja) = try jinja(folder) {
+    if let jinja {
       return try ChatTemplate.read(
-        jinja, file: path, specialTexts: specials.texts, placeholder: placeholder,
+        jinja.text, file: jinja.file, specialTexts: specialTexts, placeholder: placeholder,
         addsBOS: model.flags.contains(.addsBOS))
     }
     guard model.kind != .byteLevel,
       let template = PromptTemplate.named(
         PromptTemplate.llavaDefault, imagePlaceholder: placeholder)
     else {
-      throw InputError(folder, "has no chat template; choose one with --template (\(names))")
+      throw InputError(source, "has no chat template; choose one with --template (\(names))")
     }
     return template
   }
 
   /// The text of the folder's chat template and the file that has it.
-  private static func jinja(_ folder: String) throws(InputError) -> (file: String, String)? {
+  private static func jinja(_ folder: String) throws(InputError) -> (file: String, text: String)? {
     let plain = FolderFile(folder, "chat_template.jinja")
     if let bytes = try plain.bytes(limit: 1 << 20) {
       guard let text = String(validating: bytes, as: UTF8.self) else {
