@@ -5,6 +5,9 @@ Python 3.9 or later, standard library only (numpy speeds up `dump` where it is i
 
     vtwm.py info FILE            what is in the file
     vtwm.py verify FILE          every check of the page, every checksum, every weight finite
+    vtwm.py calibration FILE [STATISTICS...]
+                                 why this K, whether the recorded curves lead to it, and whether these
+                                 files (formats/statistics.md) lead to the curves
     vtwm.py dump FILE TENSOR     the tensor's values, one row a line
     vtwm.py diff FILE FILE       what differs; exit status 1 if anything does
     vtwm.py ids FILE             content id, and the SHA-256 of every section
@@ -848,6 +851,99 @@ def info(args):
               f" {tensor['size']} bytes, from {tensor['source']}")
 
 
+def calibration(args):
+    record = File(args.file).calibration
+    need(record is not None, "was not calibrated")
+    for line in record.get("explanation", []) + [f"warning: {text}" for text in record.get("warnings", [])]:
+        print(ascii(line)[1:-1])
+    chosen, final = chosen_layers(record)
+    print(f"K = {record['k']} of {record['layers']}; from the curves: {chosen}, after held-out samples {final}")
+    need(record["k"] == final and record.get("k_calibrated", chosen) == chosen, "the curves lead to another K")
+    if args.statistics:
+        measured = merged_statistics(args.statistics, record["layers"])
+        for task in record["tasks"] + [record["pooled"]]:
+            for part, held_out in (("curve", False), ("holdout_curve", True)):
+                chosen = [
+                    sample for sample in measured
+                    if sample["held_out"] == held_out and (task is record["pooled"] or sample["task"] == task["name"])
+                ]
+                need(bool(chosen) == (part in task), f"{task['name']}: statistics and record differ in samples")
+                for k, point in enumerate(task.get(part, [])):
+                    for key, value in statistics_at(chosen, k).items():
+                        need(math.isclose(point[key], value, rel_tol=1e-15),
+                             f"{task['name']}, K = {k}: {key} is {point[key]}, by the statistics {value}")
+        print(f"{len(measured)} measured samples give these curves")
+
+
+def merged_statistics(paths, layers):
+    """The measured samples of all shards of a set, checked by formats/statistics.md."""
+    shared, samples, done = None, [], set()
+    for path in paths:
+        with open(path, "rb") as file:
+            part = strict_json(file.read(), path)
+        need(part.get("format") == "vtwm-statistics" and part.get("version") == 1, f"{path}: not version 1")
+        need(part["layers"] == layers, f"{path}: other layers")
+        names = ("model", "set", "samples", "layers", "answer_tokens", "seed", "holdout", "set_warnings", "set_refused")
+        own = [part[name] for name in names]
+        need(shared in (None, own), f"{path}: belongs to other statistics")
+        shared = own
+        order = [(s["held_out"], s["task"].encode(), s["id"].encode()) for s in part["measured"]]
+        need(order == sorted(order), f"{path}: samples are out of order")
+        for sample in part["measured"]:
+            rows = sample["kl"] + sample["agrees"]
+            count = len(rows[0])
+            need(len(sample["kl"]) == len(sample["agrees"]) == layers and 1 <= count <= part["answer_tokens"]
+                 and all(len(row) == count for row in rows), f"{path}: {sample['id']!a} has rows of other lengths")
+        ids = [sample["id"] for sample in part["measured"] + part["refused"]]
+        need(len(set(ids)) == len(ids) and not done & set(ids), f"{path}: a sample counts twice")
+        done |= set(ids)
+        samples += part["measured"]
+    need(len(done) == shared[2], f"{len(done)} of {shared[2]} samples")
+    return samples
+
+
+def statistics_at(samples, k):
+    """Mean, 95th percentile and maximum of the divergences at K, and the agreement."""
+    ticks = sorted(int(value) for sample in samples for value in sample["kl"][k])
+    agrees = "".join(sample["agrees"][k] for sample in samples)
+    first = [int(sample["kl"][k][0]) for sample in samples]
+    unit = 2.0 ** -40
+    return {
+        "mean_kl": sum(ticks) / len(ticks) * unit, "p95_kl": ticks[-(-95 * len(ticks) // 100) - 1] * unit,
+        "max_kl": ticks[-1] * unit, "agreement": agrees.count("1") / len(agrees),
+        "first_token_mean_kl": sum(first) / len(first) * unit,
+    }
+
+
+def chosen_layers(record):
+    """What the record's rule takes on its curves, before and after the held-out samples had their say."""
+    rule, layers = record["criterion"], record["layers"]
+    key = {"paper": "first_token_mean_kl", "quantile": "quantile_kl"}.get(rule["rule"], "mean_kl")
+
+    def passes(curve, k):
+        point = curve[k]
+        return point[key] <= rule["eta"] and (rule["rule"] == "paper" or point["agreement"] >= rule["agreement"])
+
+    def sustained(curves):
+        k = layers
+        while k > rule["first_layer"] and all(passes(curve, k - 1) for curve in curves):
+            k -= 1
+        return k
+
+    parts = [[task[part] for task in record["tasks"] if part in task] for part in ("curve", "holdout_curve")]
+    if rule["rule"] == "budget":
+        allowed = [row for row in record["layer_costs"] if row["flops_ratio"] <= rule["flops"]]
+        k = min(allowed, key=lambda row: row["worst_mean_kl"])["k"] if allowed else layers
+        return k, k
+    if rule["rule"] == "paper":
+        pooled = [record["pooled"][part] for part in ("curve", "holdout_curve") if part in record["pooled"]]
+        found = [k for k in range(rule["first_layer"], layers) if passes(pooled[0], k)] + [layers]
+        both = [k for k in found if k == layers or all(passes(curve, k) for curve in pooled)]
+        return found[0], both[0]
+    k = sustained(parts[0])
+    return k, max(k, sustained(parts[1])) if parts[1] else k
+
+
 def verify(args):
     file = File(args.file)
     file.verify()
@@ -1015,11 +1111,13 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (info, verify, dump, diff, ids, annotate):
+    for command in (info, verify, calibration, dump, diff, ids, annotate):
         sub = commands.add_parser(command.__name__)
         sub.add_argument("file")
         if command is dump:
             sub.add_argument("tensor")
+        if command is calibration:
+            sub.add_argument("statistics", nargs="*")
         if command is diff:
             sub.add_argument("other")
         sub.set_defaults(command=command)

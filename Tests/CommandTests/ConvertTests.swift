@@ -194,6 +194,247 @@ import Testing
     #expect(found["warnings"]?.arrayValue?.isEmpty == true)
   }
 
+  /// The file's own words, and K once more from its curves by the independent reader.
+  @Test(arguments: [
+    (["--holdout", "0"], "relation decided"), ([], "held-out samples"),
+    (["--flops", "0.9"], "rule 'budget'"), (["--quantile", "90"], "rule 'quantile'"),
+    (["--preset", "paper", "--holdout", "0.3"], "rule 'paper'"),
+    (["--flops", "0.1"], "no K is that cheap"),
+  ])
+  func theFileExplainsItsLayer(options: [String], says: String) throws {
+    let done = try convert(
+      Self.demo, "m.vtwm", ["--calib", Self.calibration, "--json"] + options)
+    try #require(done.status == 0, "\(done.errors)")
+    let found = try done.json
+    let page = try Programs.run("vtwinfo", [folder.path("m.vtwm"), "--calibration"])
+    #expect(page.status == 0 && page.output.contains(says), "\(page.output)")
+    #expect(page.output.contains("vtwrun --eta") && page.output.contains("a budget buys"))
+    let record = try #require(
+      try Programs.run("vtwinfo", [folder.path("m.vtwm"), "--json"]).json["calibration"])
+    for key in ["k", "k_calibrated", "criterion", "eta", "layer_costs", "explanation", "warnings"] {
+      #expect(record[key] != nil && record[key] == found[key], "\(key)")
+    }
+    let check = try Programs.run(
+      "/usr/bin/env",
+      ["python3", repositoryPath("tools/vtwm.py"), "calibration", folder.path("m.vtwm")])
+    #expect(check.status == 0, "\(check.output)\(check.errors)")
+  }
+
+  /// What the sets lack stands in the record too, not only on the terminal.
+  @Test func warningsOfTheSetsAreKept() throws {
+    let done = try convert(
+      Self.demo, "m.vtwm",
+      ["--calib", Self.calibration, "--calib-limit", "20", "--holdout", "0.5", "--json"])
+    try #require(done.status == 0, "\(done.errors)")
+    let warnings = try #require(try done.json["warnings"]?.arrayValue).compactMap(\.stringValue)
+    #expect(warnings.contains { $0.contains("fewer than 8 samples") }, "\(warnings)")
+  }
+
+  // MARK: Profiles and packed files
+
+  /// Each task runs at what it alone would take; `default` at what all of them take.
+  @Test func everyTaskBecomesAProfile() throws {
+    let done = try convert(Self.demo, "m.vtwm", ["--calib", Self.calibration, "--json"])
+    try #require(done.status == 0, "\(done.errors)")
+    let found = try done.json
+    var expected = ["default": found["k"]]
+    for task in found["tasks"]?.arrayValue ?? [] {
+      expected[try #require(task["name"]?.stringValue)] = task["k"]
+    }
+    let profiles = try #require(found["profiles"]?.arrayValue)
+    #expect(profiles.count == 7 && profiles.first?["name"]?.stringValue == "default")
+    for profile in profiles {
+      let name = try #require(profile["name"]?.stringValue)
+      #expect(profile["k"] == expected[name], "\(name)")
+      let run = try Programs.run(
+        "vtwrun",
+        [
+          folder.path("m.vtwm"), "--profile", name, "--json", "-n", "2", "-p", "What?", "--image",
+          "\(Self.calibration)/colors/000.png",
+        ])
+      #expect(try run.json["k"] == profile["k"], "\(run.errors)")
+    }
+    #expect(expected["colors"] != expected["default"])
+    let page = try Programs.run("vtwinfo", [folder.path("m.vtwm")])
+    #expect(page.output.contains("relation: visual rows leave at layer K = 11"), "\(page.output)")
+    #expect(page.output.contains("agreement 100.0 % in "), "\(page.output)")
+  }
+
+  /// Calibrating a packed file gives the model that calibrating its checkpoint gives.
+  @Test func aPackedFileIsCalibratedLikeItsCheckpoint() throws {
+    let options = ["--calib", Self.calibration, "--calib-limit", "48"]
+    #expect(try convert(Self.demo, "plain.vtwm").status == 0)
+    #expect(try convert(Self.demo, "direct.vtwm", options).status == 0)
+    let done = try convert(folder.path("plain.vtwm"), "later.vtwm", options + ["--json"])
+    try #require(done.status == 0, "\(done.errors)")
+    #expect(try done.json["profiles"]?.arrayValue?.count == 7)
+    let files = try ["plain", "direct", "later"].map { name in
+      let info = try Programs.run(
+        "vtwinfo", [folder.path("\(name).vtwm"), "--json", "--verify"])
+      try #require(info.status == 0, "\(info.errors)")
+      return try info.json
+    }
+    #expect(files[1]["content_id"] == files[2]["content_id"])
+    #expect(files[1]["calibration"] == files[2]["calibration"])
+    #expect(files[0]["content_id"] != files[2]["content_id"])
+    #expect(files[0]["tensors"] == files[2]["tensors"])
+    #expect(files[2]["provenance"]?["recalibrated"]?["content_id"] == files[0]["content_id"])
+    #expect(files[2]["provenance"]?["inputs"] == files[0]["provenance"]?["inputs"])
+
+    // A layer by hand keeps the evidence and says so.
+    #expect(try convert(folder.path("later.vtwm"), "hand.vtwm", ["--k", "5"]).status == 0)
+    let hand = try Programs.run("vtwinfo", [folder.path("hand.vtwm"), "--json"]).json
+    #expect(hand["k"]?.integerValue == 5)
+    #expect(hand["calibration"] == files[2]["calibration"])
+    #expect(
+      hand["profiles"]?.arrayValue?.dropFirst() == files[2]["profiles"]?.arrayValue?.dropFirst())
+    let page = try Programs.run("vtwinfo", [folder.path("hand.vtwm"), "--calibration"])
+    #expect(page.output.contains("K = 5, which was set by hand"), "\(page.output)")
+  }
+
+  @Test func refusesWhatAPackedFileCannotChange() throws {
+    #expect(try convert(Self.demo, "in.vtwm").status == 0)
+    let file = folder.path("in.vtwm")
+    try expectRefused(try convert(file, "m.vtwm"), "--calib, --merge or --k")
+    try expectRefused(try convert(file, "m.vtwm", ["--k", "3", "--encoding", "f32"]), "--encoding")
+    try expectRefused(try convert(file, "m.vtwm", ["--k", "13"]), "0...12")
+    let own = try convert(file, "in.vtwm", ["--k", "3", "--force"])
+    #expect(own.status == 65 && own.errors.contains("is also an input"), "\(own.errors)")
+    var damaged = try fileBytes(at: file, limit: 1 << 28)
+    damaged[damaged.count / 2] ^= 1
+    try folder.write(damaged, to: "bad.vtwm")
+    try expectRefused(
+      try convert(folder.path("bad.vtwm"), "m.vtwm", ["--k", "3"]), "checksum is wrong")
+    // A name that says .vtwm is taken at its word; another is looked into.
+    try folder.write("no", to: "text.vtwm")
+    try expectRefused(try convert(folder.path("text.vtwm"), "m.vtwm", ["--k", "3"]), "text.vtwm")
+    try folder.write(try fileBytes(at: file, limit: 1 << 28), to: "renamed.bin")
+    #expect(try convert(folder.path("renamed.bin"), "m.vtwm", ["--k", "3"]).status == 0)
+  }
+
+  // MARK: Parts of a calibration
+
+  /// Measured at once, in shards, in small memory, or in parts after an interruption: the same file.
+  @Test func anySplitOfTheWorkGivesTheSameFile() throws {
+    let set = ["--calib", Self.calibration, "--calib-limit", "48"]
+    #expect(try convert(Self.demo, "in.vtwm").status == 0)
+    let file = folder.path("in.vtwm")
+    try #require(try convert(file, "whole.vtwm", set + ["--stats", folder.path("w")]).status == 0)
+    let whole = try bytes("whole.vtwm")
+    // From the packed file and from its checkpoint.
+    for (index, source) in [file, Self.demo, file].enumerated() {
+      let shard = try Programs.run(
+        "vtwconvert",
+        [source, "--shard", "\(index + 1)/3", "--stats", folder.path("s\(index)"), "--quiet"] + set)
+      try #require(shard.status == 0, "\(shard.errors)")
+    }
+    let shards = [2, 0, 1].map { folder.path("s\($0)") }
+    for (name, options) in [
+      ("merged", ["--merge"] + shards), ("again", ["--merge", folder.path("w")]),
+      ("small", set + ["--max-memory", "16"]),
+      ("resumed", set + ["--stats", folder.path("s1"), "--resume"]),
+    ] {
+      let done = try convert(file, "\(name).vtwm", options)
+      if name == "resumed" {
+        try expectRefused(done, "shard 2/3, not 1/1", output: "resumed.vtwm")
+        continue
+      }
+      try #require(done.status == 0, "\(done.errors)")
+      #expect(try bytes("\(name).vtwm") == whole, "\(name)")
+    }
+    #expect(try folderEntries(at: folder.path("")).allSatisfy { !$0.hasSuffix(".stats") })
+    // The curves of the file once more from the statistics, by the independent reader.
+    let check = try Programs.run(
+      "/usr/bin/env",
+      ["python3", repositoryPath("tools/vtwm.py"), "calibration", folder.path("whole.vtwm")]
+        + shards)
+    #expect(check.status == 0 && check.output.contains("48 measured samples"), "\(check.errors)")
+    try expectRefused(
+      try convert(file, "m.vtwm", ["--merge"] + shards.dropLast()), "32 of 48 samples")
+    #expect(try convert(fixturePath("models/gqa"), "gqa.vtwm").status == 0)
+    try expectRefused(
+      try convert(folder.path("gqa.vtwm"), "m.vtwm", ["--merge"] + shards), "another model")
+    try expectRefused(
+      try convert(file, "m.vtwm", set + ["--max-memory", "16", "--calib-tokens", "1000"]),
+      "--max-memory")
+    try expectRefused(
+      try convert(file, "m.vtwm", set + ["--stats", folder.path("w")]), "--resume")
+    try expectRefused(
+      try convert(file, "m.vtwm", set + ["--stats", file, "--force"]), "is also an input")
+    let picture = try folder.write("mine", to: "a.png")
+    try expectRefused(
+      try convert(file, "m.vtwm", set + ["--stats", picture, "--force"]), "not a statistics file")
+  }
+
+  /// Sets in another order, and the questions of one in another order.
+  @Test func orderOfTheSamplesChangesNoByte() throws {
+    var lines = try String(
+      decoding: fileBytes(
+        at: "\(Self.calibration)/search/metadata.jsonl", limit: 1 << 20), as: UTF8.self
+    ).split(separator: "\n")
+    lines.reverse()
+    lines.swapAt(2, 7)
+    for name in try folderEntries(at: "\(Self.calibration)/search") where name.hasSuffix("g") {
+      try folder.write(
+        try fileBytes(at: "\(Self.calibration)/search/\(name)", limit: 1 << 24),
+        to: "search/\(name)")
+    }
+    try folder.write(lines.joined(separator: "\n"), to: "search/metadata.jsonl")
+    let colors = "colors=\(Self.calibration)/colors"
+    let options = ["--holdout", "0", "--calib"]
+    let one = try convert(
+      Self.demo, "a.vtwm",
+      options + [colors, "--calib", "search=\(Self.calibration)/search"])
+    let other = try convert(
+      Self.demo, "b.vtwm", options + ["search=\(folder.path("search"))", "--calib", colors])
+    #expect(one.status == 0 && other.status == 0, "\(one.errors)\(other.errors)")
+    #expect(try bytes("a.vtwm") == bytes("b.vtwm"))
+  }
+
+  /// SIGINT once the program listens to it, and again with --resume: nothing is lost or left.
+  @Test func anInterruptedCalibrationGoesOn() throws {
+    #expect(try convert(Self.demo, "in.vtwm").status == 0)
+    let set = repositoryPath("tools/demo-llava/heldout-large")
+    let script = """
+      import signal, subprocess, sys
+      signal.pthread_sigmask(signal.SIG_SETMASK, [])  # the test's own threads block all
+      program = subprocess.Popen(sys.argv[1:])
+      while program.poll() is None:
+          lines = open(f"/proc/{program.pid}/status").read().splitlines()
+          caught = [line.split()[1] for line in lines if line.startswith("SigCgt:")]
+          if caught and int(caught[0], 16) >> signal.SIGINT - 1 & 1:
+              program.send_signal(signal.SIGINT)
+              break
+      sys.exit(program.wait())
+      """
+    let stopped = try Programs.run(
+      "/usr/bin/env",
+      [
+        "python3", "-c", script, Programs.path("vtwconvert"), folder.path("in.vtwm"), "--calib",
+        set, "-o", folder.path("m.vtwm"), "--threads", "1", "--quiet",
+      ])
+    #expect(stopped.status == 130 && stopped.errors.contains("--resume"), "\(stopped.errors)")
+    #expect(try folderEntries(at: folder.path("")) == ["in.vtwm", "m.vtwm.stats"])
+    for (options, says) in [
+      ([], "--resume"), (["--resume", "--calib-limit", "100"], "another set"),
+    ] {
+      let refused = try convert(
+        folder.path("in.vtwm"), "m.vtwm", ["--calib", set] + options)
+      #expect(refused.status == 65 && refused.errors.contains(says), "\(refused.errors)")
+    }
+    let resumed = try convert(folder.path("in.vtwm"), "m.vtwm", ["--calib", set, "--resume"])
+    #expect(resumed.status == 0, "\(resumed.errors)")
+    #expect(try folderEntries(at: folder.path("")) == ["in.vtwm", "m.vtwm"])
+  }
+
+  @Test func refusesMoreTasksThanARecordHolds() throws {
+    let picture = try fileBytes(at: fixturePath("images/square-96.jpg"), limit: 1 << 20)
+    for task in 0..<256 { try folder.write(picture, to: "set/\(task)/a.jpg") }
+    try expectRefused(
+      try convert(Self.demo, "m.vtwm", ["--calib", folder.path("set"), "--min-task", "1"]),
+      "--min-task")
+  }
+
   @Test func handsOnLayerIsTakenAsItIs() throws {
     let done = try convert(Self.demo, "m.vtwm", ["--k", "6", "--json"])
     try #require(done.status == 0, "\(done.errors)")
@@ -338,7 +579,12 @@ import Testing
   @Test func usageErrorsExitWith64() throws {
     #expect(try Programs.run("vtwconvert", []).status == 64)
     #expect(try convert(Self.demo, "m.vtwm", ["--encoding", "q3"]).status == 64)
-    #expect(try convert(Self.demo, "m.vtwm", ["--preset", "other"]).status == 64)
+    for options in [
+      ["--preset", "other"], ["--quantile", "0"], ["--flops", "1.5"], ["--agreement", "2"],
+      ["--shard", "1/2"], ["--merge", "a", "--calib", "b"], ["--resume"], ["--stats", "a"],
+      ["--max-memory", "1"], ["--flops", "0.5", "--eta", "0.1"],
+      ["--preset", "paper", "--quantile", "95"],
+    ] { #expect(try convert(Self.demo, "m.vtwm", options).status == 64, "\(options)") }
   }
 
   // MARK: Helpers

@@ -165,6 +165,24 @@ import VTWMFile
     #expect(new.region.copy(weights) == old.region.copy(weights))
   }
 
+  /// Between file systems nothing can be shared; the bytes are copied then.
+  @Test(.enabled(if: PathKind(of: "/dev/shm") == .folder))
+  func weightsCrossFileSystems() throws {
+    try TinyModel.writeVisual(at: folder.file("a.vtwm"))
+    let old = try VTWMFile(opening: folder.file("a.vtwm"))
+    let path = "/dev/shm/vtwm-test-\(getpid()).vtwm"
+    defer { unsafe unlink(path) }
+    let writer = try VTWMWriter(
+      path: path, contents: VTWMContents(old), encodings: TinyModel.encodings, overwrite: true,
+      room: VTWMWriter.FrontRoom(profileNames: Array(repeating: "x", count: 1000)))
+    try writer.copyWeights(from: old)
+    try writer.seal(schedule: .full(layerCount: 2))
+    let new = try VTWMFile(opening: path)
+    try new.verify()
+    #expect(new.groups[0].byteRange.lowerBound != old.groups[0].byteRange.lowerBound)
+    #expect(new.tensorInfos.map(\.crc) == old.tensorInfos.map(\.crc))
+  }
+
   @Test func damagedWeightsAreNotCopied() throws {
     try TinyModel.writeTextOnly(at: folder.file("a.vtwm"))
     var bytes = try folder.read("a.vtwm")

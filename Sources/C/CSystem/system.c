@@ -81,6 +81,21 @@ int vtw_reserve(int descriptor, uint64_t size) {
   return errno == EOPNOTSUPP || errno == ENOSYS ? 0 : -errno;
 }
 
+int vtw_copy_range(int from, uint64_t from_offset, int to, uint64_t to_offset, uint64_t size) {
+  off64_t source = (off64_t)from_offset, target = (off64_t)to_offset;
+  while (size > 0) {
+    ssize_t count = copy_file_range(from, &source, to, &target, size, 0);
+    if (count < 0 && errno == EINTR) continue;
+    if (count == 0) return -EIO; /* the source was cut */
+    if (count < 0) {
+      int unsupported = errno == EXDEV || errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP;
+      return unsupported ? -ENOTSUP : -errno;
+    }
+    size -= (uint64_t)count;
+  }
+  return 0;
+}
+
 int64_t vtw_free_bytes(int descriptor) {
   struct statvfs status;
   if (fstatvfs(descriptor, &status) < 0) return -errno;

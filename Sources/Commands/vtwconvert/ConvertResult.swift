@@ -30,13 +30,14 @@ struct ConvertResult {
   var byteCount: Int
   var schedule: TokenSchedule
   var report: CalibrationReport?
-  var types: TypeChanges
-  var errors: PackErrors
+  /// Of weights that were packed now.
+  var types: TypeChanges?
+  var errors: PackErrors?
   var configuration: ModelConfiguration
   var seconds: [(String, Double)]
 
   // Reports count a prompt of one image and this many text rows, as the design's check values do.
-  private static let textRows = 64
+  static let textRows = 64
 
   private func ratios(_ profile: ScheduleProfile) -> (operations: Double, keyValue: Double) {
     profile.costRatios(configuration, textRows: Self.textRows)
@@ -45,11 +46,12 @@ struct ConvertResult {
   private var k: Int { schedule.profiles[schedule.defaultProfile].withdrawalLayer }
 
   var text: String {
-    var text = "stored \(types.text)\n" + errors.parts.map(Self.line).joined()
+    var text = types.map { "stored \($0.text)\n" } ?? ""
+    text += (errors?.parts ?? []).map(Self.line).joined()
     if let report {
       text += report.table
-      for warning in report.warnings { text += "warning: \(warning)\n" }
-      text += report.explanation + "\n"
+      for warning in report.warnings { text += wrapped("warning: \(warning)") }
+      text += report.explanation.map { wrapped($0) }.joined() + CalibrationText.thresholds(report)
     }
     let profile = schedule.profiles[schedule.defaultProfile]
     let ratio = ratios(profile)
@@ -60,6 +62,12 @@ struct ConvertResult {
       : "K = \(k) of \(schedule.layerCount): decoder prefill needs "
         + "\(fixed(100 * ratio.operations, 0)) % of the FLOPs, the KV cache "
         + "\(fixed(100 * ratio.keyValue, 0)) % of the rows\n"
+    for other in schedule.profiles.indices where other != schedule.defaultProfile {
+      let profile = schedule.profiles[other]
+      text +=
+        "profile \(printable(profile.name)): K = \(profile.withdrawalLayer), "
+        + "\(fixed(100 * ratios(profile).operations, 0)) % of the FLOPs\n"
+    }
     let total = seconds.last?.1 ?? 0
     return text + "wrote \(printable(output)): \(byteText(byteCount)) in \(timeText(total))\n"
   }
@@ -70,12 +78,12 @@ struct ConvertResult {
       ("layers", .integer(schedule.layerCount)), ("k", .integer(k)),
     ])
     if let record = report?.json {
-      for key in ["criterion", "tasks", "pooled", "eta", "warnings", "refused"] {
-        object[key] = record[key]
+      for member in record.objectValue?.members ?? [] where object[member.key] == nil {
+        object[member.key] = member.value
       }
     }
-    object["types"] = types.json
-    object["errors"] = errors.json
+    object["types"] = types?.json
+    object["errors"] = errors?.json
     object["profiles"] = .array(
       schedule.profiles.map { profile in
         let ratio = ratios(profile)

@@ -1,21 +1,53 @@
 import Glibc
 import Synchronization
 
-/// Removes a half-written file when the user interrupts the program.
+/// What happens when the user interrupts the program: a half-written file is removed, and work that
+/// can go on later ends where it can.
 enum InterruptCleanup {
-  // Set once before the handlers are; a handler may only read it and call `unlink` and `_exit`.
+  // A handler may only touch these and call `unlink` and `_exit`.
   private static let path = Atomic<UInt>(0)
+  private static let isPatient = Atomic<Bool>(false)
+  private static let received = Atomic<Int32>(0)
 
   /// Unlinks `pending` on SIGINT, SIGTERM and SIGHUP; nil if there is nothing to remove.
   static func removeOnSignal(_ pending: String?) {
     guard let pending, let copy = unsafe strdup(pending) else { return }
     path.store(UInt(bitPattern: copy), ordering: .sequentiallyConsistent)
-    for number in [SIGINT, SIGTERM, SIGHUP] {
-      signal(number) { number in
+    install()
+  }
+
+  /// Runs `work`, during which the first signal only sets `signal`; a second ends the program.
+  static func deferring<R>(_ work: () throws -> R) rethrows -> R {
+    isPatient.store(true, ordering: .sequentiallyConsistent)
+    defer { isPatient.store(false, ordering: .sequentiallyConsistent) }
+    install()
+    return try work()
+  }
+
+  /// The signal that came during `deferring`; nil if none did.
+  static var signal: Int32? {
+    let number = received.load(ordering: .sequentiallyConsistent)
+    return number == 0 ? nil : number
+  }
+
+  private static func install() {
+    for number in [SIGINT, SIGTERM, SIGHUP] where !isIgnored(number) {
+      Glibc.signal(number) { number in
+        let isFirst =
+          InterruptCleanup.received.exchange(number, ordering: .sequentiallyConsistent) == 0
+        if isFirst, InterruptCleanup.isPatient.load(ordering: .sequentiallyConsistent) { return }
         let address = InterruptCleanup.path.load(ordering: .sequentiallyConsistent)
         if let name = unsafe UnsafePointer<CChar>(bitPattern: address) { unsafe unlink(name) }
         _exit(128 + number)
       }
     }
+  }
+
+  /// Whether the program was started to outlive this signal, as `nohup` does.
+  private static func isIgnored(_ number: Int32) -> Bool {
+    var action = sigaction()
+    guard unsafe sigaction(number, nil, &action) == 0 else { return false }
+    // SIG_IGN, which Swift cannot import.
+    return unsafe unsafeBitCast(action.__sigaction_handler.sa_handler, to: Int.self) == 1
   }
 }

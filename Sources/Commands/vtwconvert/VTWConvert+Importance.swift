@@ -19,15 +19,18 @@ extension VTWConvert {
     on samples: [Sample], checkpoint: Checkpoint, compute: Compute
   ) throws(InputError) -> [TensorKey: [Float]] {
     let plan = PackPlan(checkpoint.configuration, encoding: .q8)
-    let writer = try self.writer(checkpoint, plan)
+    let contents = try contents(checkpoint)
+    let writer = try self.writer(checkpoint, plan, contents, tasks: [])
     let packing = ProgressLine("packing to measure importance", isQuiet: quiet)
     try Packer(checkpoint, plan: plan, compute: compute).write(to: writer) { packing.update($0) }
     packing.finish()
     let calibrator = try self.calibrator(
-      checkpoint, tensors: writer.mapTensors(), precision: plan.keyValuePrecision.kernel,
+      CalibrationSubject(
+        contents: contents, tensors: try writer.mapTensors(),
+        precision: plan.keyValuePrecision, modelID: writer.modelID(plan.keyValuePrecision)),
       compute: compute)
     let measuring = ProgressLine("measuring importance", isQuiet: quiet)
-    let moments = calibrator.inputMoments(samples) { measuring.update($0) }
+    let moments = try calibrator.inputMoments(samples) { measuring.update($0) }
     measuring.finish()
     var importance: [TensorKey: [Float]] = [:]
     for key in writer.order { importance[key] = moments[key] }

@@ -25,15 +25,21 @@ struct VTWConvert: ParsableCommand {
       The input is a Hugging Face folder, a .safetensors file with its siblings, a \
       model.safetensors.index.json, or a .gguf file with its mmproj beside it. With --calib the \
       decoder layer K after which visual rows can leave is measured on a set of images and \
-      questions; without it they never leave, unless --k says so.
+      questions; without it they never leave, unless --k says so. Each task of the set becomes a \
+      profile beside 'default', which serves them all.
+
+      The input may also be a .vtwm file: then its weights are taken over as they are, and only \
+      the calibration (--calib) or the default layer (--k) is new.
       """,
     version: Program.version)
 
-  @Argument(help: "The checkpoint.")
+  @Argument(help: "The checkpoint, or a .vtwm file.")
   var input: String
 
-  @Option(name: .shortAndLong, help: ArgumentHelp("The file to write.", valueName: "file.vtwm"))
-  var output: String
+  @Option(
+    name: [.customShort("o"), .customLong("output")],
+    help: ArgumentHelp("The file to write (not with --shard).", valueName: "file.vtwm"))
+  var outputPath: String?
 
   @Option(help: "Folder of the vision tower, for original LLaVA checkpoints without one.")
   var visionTower: String?
@@ -47,9 +53,9 @@ struct VTWConvert: ParsableCommand {
   @Option(
     help: """
       How matrices are stored: q8, bf16, f16, f32, or q4, which keeps embedding, head, vision tower \
-      and projector in q8.
+      and projector in q8 (default: q8).
       """)
-  var encoding = "q8"
+  var encoding: String?
 
   @Option(
     help: ArgumentHelp(
@@ -71,11 +77,7 @@ struct VTWConvert: ParsableCommand {
   @Option(help: "Set the withdrawal layer by hand.")
   var k: Int?
 
-  @Option(help: "Largest mean KL in nats (default: 0.01; preset paper: 0.003).")
-  var eta: Double?
-
-  @Option(help: "Criterion: default (every task, several answer tokens) or paper (published rule).")
-  var preset = "default"
+  @OptionGroup(title: "Criterion") var criterion: CriterionOptions
 
   @Option(help: "Answer positions compared per sample.")
   var calibTokens = 8
@@ -95,8 +97,14 @@ struct VTWConvert: ParsableCommand {
   @Flag(help: "The prompts of the set are complete texts with <image> marks.")
   var raw = false
 
-  @Option(help: "Memory for calibration, in MiB.")
-  var maxMemory = 1024
+  @Option(
+    help: """
+      Most memory for calibration beside the mapped weights, in MiB (default: 1024, or what one \
+      sample needs).
+      """)
+  var maxMemory: Int?
+
+  @OptionGroup(title: "Statistics") var statistics: StatisticsOptions
 
   @OptionGroup(title: "Engine") var engine: EngineOptions
 
@@ -113,7 +121,7 @@ struct VTWConvert: ParsableCommand {
   var quiet = false
 
   mutating func validate() throws {
-    guard Encoding(name: encoding) != nil else {
+    guard encoding.map({ Encoding(name: $0) != nil }) ?? true else {
       throw ValidationError("--encoding must be q4, q8, bf16, f16 or f32.")
     }
     for rule in encodingFor where EncodingRule(rule) == nil {
@@ -124,10 +132,6 @@ struct VTWConvert: ParsableCommand {
     guard !importance || !calib.isEmpty else {
       throw ValidationError("--importance measures a --calib set; name one.")
     }
-    guard ["default", "paper"].contains(preset) else {
-      throw ValidationError("--preset must be default or paper.")
-    }
-    if let eta, !(eta > 0 && eta.isFinite) { throw ValidationError("--eta must be above 0.") }
     guard (1...4096).contains(calibTokens) else {
       throw ValidationError("--calib-tokens must be in 1...4096.")
     }
@@ -136,25 +140,32 @@ struct VTWConvert: ParsableCommand {
     if let holdout, !(0..<1).contains(holdout) {
       throw ValidationError("--holdout must be in 0..<1.")
     }
-    guard (16...1 << 24).contains(maxMemory) else {
+    if let maxMemory, !(16...1 << 24).contains(maxMemory) {
       throw ValidationError("--max-memory must be at least 16 (MiB).")
+    }
+    guard (outputPath == nil) == (statistics.shard != nil) else {
+      throw ValidationError(
+        statistics.shard == nil
+          ? "Missing expected argument '--output <file.vtwm>'"
+          : "--shard writes --stats, no model; leave --output out.")
+    }
+    guard statistics.merge.isEmpty || calib.isEmpty else {
+      throw ValidationError("--merge measures nothing; leave --calib out.")
+    }
+    guard !calib.isEmpty || (statistics.stats == nil && !statistics.resume) else {
+      throw ValidationError("--stats, --shard and --resume are for --calib; name a set.")
     }
   }
 
   mutating func run() throws {
+    if PackedInput.isOne(input) { return try recalibrate() }
     let clock = ContinuousClock()
     let start = clock.now
     let checkpoint = try Checkpoint(
       at: input, visionTower: visionTower, projector: mmproj, templateName: template,
       isStrict: strict)
-    let layerCount = checkpoint.configuration.text.layerCount
-    if k != nil, checkpoint.configuration.vision == nil {
-      throw InputError(input, "is a text-only model; --k needs one that sees images")
-    }
-    if let k, !(0...layerCount).contains(k) {
-      throw InputError(input, "--k \(k) is outside 0...\(layerCount)")
-    }
-    let samples = try calibrationSamples(checkpoint)
+    try checkLayer(of: checkpoint.configuration)
+    let samples = try calibrationSamples(checkpoint.configuration)
     say(ConvertText.source(checkpoint, input: input))
     for name in checkpoint.ignoredTensors.prefix(1) {
       say(
@@ -163,43 +174,47 @@ struct VTWConvert: ParsableCommand {
     }
 
     let compute = try engine.compute()
+    let merged = try mergedStatistics()
+    try checkStatistics(inputs: checkpoint.inputs.map(\.path))
     let plan = try PackPlan(
-      checkpoint.configuration, encoding: Encoding(name: encoding) ?? .q8,
+      checkpoint.configuration, encoding: packedEncoding,
       rules: encodingFor.compactMap(EncodingRule.init))
     var columnWeights: [TensorKey: [Float]] = [:]
     if let samples, importance {
       columnWeights = try measureImportance(
         on: samples.choose.samples, checkpoint: checkpoint, compute: compute)
     }
-    let measured = clock.now
+    let weighted = clock.now
 
-    let writer = try self.writer(checkpoint, plan)
+    let contents = try contents(checkpoint)
+    let writer = try self.writer(
+      checkpoint, plan, contents, tasks: samples?.tasks ?? merged?.tasks ?? [])
     let packing = ProgressLine("packing", isQuiet: quiet)
     let errors = try Packer(checkpoint, plan: plan, importance: columnWeights, compute: compute)
       .write(to: writer) { packing.update($0) }
     packing.finish()
     let packed = clock.now
 
-    var report: CalibrationReport?
-    if let samples {
-      report = try calibrate(
-        samples, checkpoint: checkpoint, tensors: writer.mapTensors(), plan: plan,
-        compute: compute)
-    }
+    let subject = CalibrationSubject(
+      contents: contents, tensors: try writer.mapTensors(), precision: plan.keyValuePrecision,
+      modelID: writer.modelID(plan.keyValuePrecision))
+    let measured = try samples.map { try measure($0, subject, compute: compute) } ?? merged
+    if statistics.shard != nil { return }
+    let report = try measured.map { try self.report($0, subject) }
     let calibrated = clock.now
 
-    let schedule = self.schedule(report, text: checkpoint.configuration.text)
+    let schedule = self.schedule(report, layerCount: checkpoint.configuration.text.layerCount)
     try writer.seal(
-      schedule: schedule, layerKL: layerKL(report, layerCount: layerCount),
-      calibration: report?.json,
+      schedule: schedule, layerKL: report?.layerKL ?? [], calibration: report?.json,
       provenance: provenance(checkpoint, errors: errors),
       keyValuePrecision: plan.keyValuePrecision)
+    removeLeftStatistics()
     let result = ConvertResult(
       output: output, byteCount: writer.byteCount, schedule: schedule, report: report,
       types: TypeChanges(of: checkpoint.tensors, in: plan), errors: errors,
       configuration: checkpoint.configuration,
       seconds: [
-        ("importance", seconds(measured - start)), ("pack", seconds(packed - measured)),
+        ("importance", seconds(weighted - start)), ("pack", seconds(packed - weighted)),
         ("calibrate", seconds(calibrated - packed)),
         ("seal", seconds(clock.now - calibrated)), ("total", seconds(clock.now - start)),
       ])
@@ -208,7 +223,7 @@ struct VTWConvert: ParsableCommand {
   }
 
   /// What the file says besides weights, with test vectors for its tokenizer.
-  private func contents(_ checkpoint: Checkpoint) throws(InputError) -> VTWMContents {
+  func contents(_ checkpoint: Checkpoint) throws(InputError) -> VTWMContents {
     var tokenizer = checkpoint.tokenizer
     do {
       tokenizer.tests = try TokenizerVectors.make(tokenizer)
@@ -221,104 +236,38 @@ struct VTWConvert: ParsableCommand {
   }
 
   /// Starts the output, or a temporary file that is never sealed.
-  func writer(_ checkpoint: Checkpoint, _ plan: PackPlan) throws(InputError) -> VTWMWriter {
+  ///
+  /// - Parameter tasks: each will have a profile.
+  func writer(
+    _ checkpoint: Checkpoint, _ plan: PackPlan, _ contents: VTWMContents, tasks: [String]
+  ) throws(InputError) -> VTWMWriter {
     let writer = try VTWMWriter(
-      path: output, contents: try contents(checkpoint), encodings: plan.encodings,
+      path: output, contents: contents, encodings: plan.encodings,
       sourceTypes: checkpoint.tensors.mapValues { $0.format.name }, overwrite: force,
-      inputs: checkpoint.inputs.map(\.path))
+      inputs: checkpoint.inputs.map(\.path),
+      room: VTWMWriter.FrontRoom(profileNames: tasks))
     InterruptCleanup.removeOnSignal(writer.pendingPath)
     return writer
   }
 
-  private func say(_ text: String) {
+  private var packedEncoding: Encoding { encoding.flatMap { Encoding(name: $0) } ?? .q8 }
+
+  /// The file to write; a shard's weights lie in a temporary one beside its statistics.
+  var output: String { outputPath ?? (statistics.stats ?? "") + ".vtwm" }
+
+  /// Refuses a `--k` that the model does not have.
+  func checkLayer(of configuration: ModelConfiguration) throws(InputError) {
+    let layerCount = configuration.text.layerCount
+    if k != nil, configuration.vision == nil {
+      throw InputError(input, "is a text-only model; --k needs one that sees images")
+    }
+    if let k, !(0...layerCount).contains(k) {
+      throw InputError(input, "--k \(k) is outside 0...\(layerCount)")
+    }
+  }
+
+  func say(_ text: String) {
     if !quiet { StandardError.write(text) }
-  }
-
-  private var criterion: Criterion {
-    var criterion = preset == "paper" ? Criterion.paper : Criterion.sustained
-    if let eta { criterion.eta = eta }
-    return criterion
-  }
-
-  /// The samples of all sets, apart for choosing and for checking; nil without `--calib`.
-  private func calibrationSamples(
-    _ checkpoint: Checkpoint
-  ) throws(InputError) -> (choose: SampleSet, check: SampleSet)? {
-    guard !calib.isEmpty else { return nil }
-    guard checkpoint.configuration.vision != nil else {
-      throw InputError(input, "is a text-only model; --calib needs one that sees images")
-    }
-    var all = SampleSet(samples: [])
-    for argument in calib { all.append(try SampleSet(argument: argument, isRaw: raw)) }
-    if let calibLimit { all = all.limited(to: calibLimit, seed: seed) }
-    let (judged, warnings) = all.mergingSmallTasks(below: minTask)
-    for warning in warnings { say("warning: \(warning)\n") }
-    let parts = judged.split(holdout: holdout ?? (preset == "paper" ? 0 : 0.25), seed: seed)
-    return (parts.calibration, parts.heldout)
-  }
-
-  /// What runs samples through packed weights.
-  func calibrator(
-    _ checkpoint: Checkpoint, tensors: TensorTable, precision: KeyValueRows.Precision,
-    compute: Compute
-  ) throws(InputError) -> Calibrator {
-    let tokenizer = try Tokenizer(checkpoint.tokenizer)
-    var options = CalibrationOptions()
-    options.answerTokens = calibTokens
-    options.batchBytes = maxMemory << 20
-    return Calibrator(
-      model: try Model(checkpoint.configuration, tensors, compute), tokenizer: tokenizer,
-      encoder: PromptEncoder(
-        tokenizer: tokenizer, template: checkpoint.template,
-        imageTokenID: checkpoint.configuration.imageTokenID.map(Int32.init),
-        rowsPerImage: checkpoint.configuration.vision?.rowsPerImage ?? 0),
-      imageSteps: checkpoint.imageSteps, precision: precision, options: options)
-  }
-
-  private func calibrate(
-    _ samples: (choose: SampleSet, check: SampleSet), checkpoint: Checkpoint,
-    tensors: TensorTable, plan: PackPlan, compute: Compute
-  ) throws(InputError) -> CalibrationReport {
-    let calibrator = try calibrator(
-      checkpoint, tensors: tensors, precision: plan.keyValuePrecision.kernel, compute: compute)
-    let progress = ProgressLine("calibrating", isQuiet: quiet)
-    let total = Double(max(1, samples.choose.samples.count + samples.check.samples.count))
-    let chooseShare = Double(samples.choose.samples.count) / total
-    let chosen = calibrator.run(samples.choose.samples) { progress.update($0 * chooseShare) }
-    let checked = calibrator.run(samples.check.samples) {
-      progress.update(chooseShare + $0 * (1 - chooseShare))
-    }
-    progress.finish()
-
-    var refused = (samples.choose.refused + chosen.refused + checked.refused).map {
-      "\($0.id): \($0.reason)"
-    }
-    refused.sort()
-    for line in refused { say("warning: sample left out: \(printable(line, limit: 400))\n") }
-    let layerCount = checkpoint.configuration.text.layerCount
-    guard !chosen.divergences.isEmpty else {
-      throw InputError(calib.joined(separator: ", "), "no sample could be used for calibration")
-    }
-    return CalibrationReport(
-      criterion: criterion, answerTokens: calibTokens, seed: seed,
-      curves: CalibrationCurves(chosen.divergences, layerCount: layerCount),
-      holdout: checked.divergences.isEmpty
-        ? nil : CalibrationCurves(checked.divergences, layerCount: layerCount),
-      refused: refused)
-  }
-
-  /// The profile by hand or by calibration, and the thresholds that a user may choose at run time.
-  private func schedule(_ report: CalibrationReport?, text: TextConfiguration) -> TokenSchedule {
-    let layerCount = text.layerCount
-    let chosen = k ?? report?.k ?? layerCount
-    return TokenSchedule(
-      layerCount: layerCount,
-      profiles: [ScheduleProfile(withdrawingAt: chosen, of: layerCount)],
-      candidates: report?.candidates ?? [])
-  }
-
-  private func layerKL(_ report: CalibrationReport?, layerCount: Int) -> [Float?] {
-    (0..<layerCount).map { layer in report.map { Float($0.curves.pooled.points[layer].meanKL) } }
   }
 
   private func provenance(_ checkpoint: Checkpoint, errors: PackErrors) -> JSONValue {
@@ -327,7 +276,8 @@ struct VTWConvert: ParsableCommand {
       "inputs": .array(
         checkpoint.inputs.map { ["name": .string($0.name), "bytes": .integer($0.byteCount)] }),
       "options": [
-        "encoding": .string(encoding), "encoding_for": .array(encodingFor.map(JSONValue.string)),
+        "encoding": .string(packedEncoding.name),
+        "encoding_for": .array(encodingFor.map(JSONValue.string)),
         "importance": .bool(importance), "k": k.map(JSONValue.integer) ?? .null,
       ],
       "errors": errors.json,

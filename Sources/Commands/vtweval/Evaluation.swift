@@ -39,7 +39,7 @@ struct Evaluation {
   init(
     _ runtime: Runtime, profiles: [ScheduleProfile], maxTokens: Int, samples: [Sample],
     progress: (Double) -> Void
-  ) {
+  ) throws(InputError) {
     self.profiles = profiles
     tallies = profiles.map { _ in [:] }
     let layerCount = runtime.file.schedule.layerCount
@@ -50,20 +50,36 @@ struct Evaluation {
       model: runtime.model, tokenizer: runtime.tokenizer, encoder: runtime.encoder,
       imageSteps: runtime.file.imageSteps, precision: runtime.precision,
       options: CalibrationOptions())
-    let outcome = calibrator.run(samples) { progress($0 / 2) }
-    refused = outcome.refused
+    var refused: [RefusedSample] = []
     var divergences: [String: SampleDivergence] = [:]
-    for divergence in outcome.divergences { divergences[divergence.id] = divergence }
+    try calibrator.run(
+      samples,
+      progress: {
+        progress($0 / 2)
+        return true
+      }
+    ) { outcome in
+      refused += outcome.refused
+      for divergence in outcome.divergences { divergences[divergence.id] = divergence }
+    }
+    self.refused = refused
 
     for (index, sample) in samples.enumerated() {
       progress(0.5 + Double(index) / Double(2 * samples.count))
       guard let measured = divergences[sample.id] else { continue }
       do {
         let full = try Self.answer(sample, runtime, never, maxTokens)
+        // Profiles with the same segments give the same answer.
+        var answers = [(segments: never.segments, text: full)]
         for (place, profile) in profiles.enumerated() {
           let k = profile.withdrawalLayer
-          let answer =
-            k == layerCount ? full : try Self.answer(sample, runtime, profile, maxTokens)
+          let answer: String
+          if let known = answers.first(where: { $0.segments == profile.segments }) {
+            answer = known.text
+          } else {
+            answer = try Self.answer(sample, runtime, profile, maxTokens)
+            answers.append((profile.segments, answer))
+          }
           var tally = Tally(count: 1)
           tally.agreeing = answer == full ? 1 : 0
           if let expected = sample.answer.map(Self.normalized) {

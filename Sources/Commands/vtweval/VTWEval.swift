@@ -87,7 +87,7 @@ struct VTWEval: ParsableCommand {
       : k.map { ScheduleProfile(name: "k=\($0)", withdrawingAt: $0, of: layerCount) }
     let samples = try samples { (argument) throws(InputError) in try SampleSet(argument: argument) }
     let progress = ProgressLine("evaluating", isQuiet: quiet)
-    let evaluation = Evaluation(
+    let evaluation = try Evaluation(
       runtime, profiles: profiles, maxTokens: maxTokens, samples: samples.samples
     ) { progress.update($0) }
     progress.finish()

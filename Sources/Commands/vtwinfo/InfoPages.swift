@@ -35,7 +35,8 @@ enum InfoPages {
       let mark = index == model.schedule.defaultProfile ? "profile    " : "           "
       page += "\(mark)\(printable(profile.name)): \(summary(profile, text.layerCount)); "
       page += "prefill \(fixed(100 * ratio.operations, 0)) % of the FLOPs, "
-      page += "KV cache \(fixed(100 * ratio.keyValue, 0)) % (1 image, \(textRows) text rows)\n"
+      page += "KV cache \(fixed(100 * ratio.keyValue, 0)) % (1 image, \(textRows) text rows)"
+      page += "\(CalibrationPage.quality(profile, model))\n"
     }
     page += model.calibration == nil ? "calibrated no\n" : "calibrated yes: see --calibration\n"
     page += "content id \(model.contentID)\n"
@@ -68,33 +69,6 @@ enum InfoPages {
     return page
   }
 
-  static func calibration(_ model: VTWMFile) -> String {
-    guard let record = model.calibration else {
-      return "this file was not calibrated: the withdrawal layer was set by hand, or never\n"
-    }
-    var page = ""
-    if let criterion = record["criterion"] {
-      page += "criterion \(string(criterion["rule"])): eta \(number(criterion["eta"])), "
-      page += "agreement \(number(criterion["agreement"])), "
-      page += "\(number(criterion["answer_tokens"])) answer tokens, "
-      page += "direction \(string(criterion["direction"]))\n"
-    }
-    page += "K = \(number(record["k"])) of \(number(record["layers"]))\n"
-    for task in (record["tasks"]?.arrayValue ?? []) + [record["pooled"] ?? .null] {
-      page += curve(task)
-    }
-    for choice in record["eta"]?.arrayValue ?? [] {
-      page += "eta \(number(choice["eta"])): K = \(number(choice["k"]))\n"
-    }
-    for warning in record["warnings"]?.arrayValue ?? [] {
-      page += "warning: \(string(warning))\n"
-    }
-    for refusal in record["refused"]?.arrayValue ?? [] {
-      page += "left out: \(string(refusal))\n"
-    }
-    return page
-  }
-
   static func tensors(_ model: VTWMFile) -> String {
     let errors = model.provenance?["errors"]
     return model.tensorInfos.map { info in
@@ -122,34 +96,5 @@ enum InfoPages {
     return Encoding.allCases.compactMap { encoding in
       bytes[encoding].map { "\(encoding.name) \(byteText($0))" }
     }.joined(separator: ", ")
-  }
-
-  private static func curve(_ task: JSONValue) -> String {
-    var page = "task \(string(task["name"])): \(number(task["samples"])) samples, "
-    page += "\(number(task["positions"])) positions, \(number(task["holdout"])) held out\n"
-    let heldOut = task["holdout_curve"]?.arrayValue
-    for (index, point) in (task["curve"]?.arrayValue ?? []).enumerated() {
-      page += "  K \(number(point["k"])): mean KL \(number(point["mean_kl"], 5)), p95 "
-      page += "\(number(point["p95_kl"], 5)), max \(number(point["max_kl"], 4)), agreement "
-      page += "\(number(point["agreement"], 4))"
-      if let heldOut, index < heldOut.count {
-        page += "; held out \(number(heldOut[index]["mean_kl"], 5)), "
-        page += "\(number(heldOut[index]["agreement"], 4))"
-      }
-      page += "\n"
-    }
-    return page
-  }
-
-  private static func string(_ value: JSONValue?) -> String {
-    value?.stringValue.map { printable($0, limit: 400) } ?? "?"
-  }
-
-  private static func number(_ value: JSONValue?, _ places: Int? = nil) -> String {
-    switch value {
-    case .integer(let value)?: String(value)
-    case .number(let value)?: places.map { fixed(value, $0) } ?? "\(value)"
-    default: "?"
-    }
   }
 }

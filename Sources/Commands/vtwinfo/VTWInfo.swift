@@ -47,7 +47,7 @@ struct VTWInfo: ParsableCommand {
       return
     }
     let pages = [
-      (plan, InfoPages.plan), (calibration, InfoPages.calibration), (tensors, InfoPages.tensors),
+      (plan, InfoPages.plan), (calibration, CalibrationPage.text), (tensors, InfoPages.tensors),
     ].filter(\.0)
     if pages.isEmpty { StandardOutput.write(InfoPages.overview(model)) }
     for (_, page) in pages { StandardOutput.write(page(model)) }

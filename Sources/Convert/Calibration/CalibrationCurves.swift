@@ -12,10 +12,17 @@ package struct CurvePoint: Equatable, Sendable {
   package var agreement: Double
   /// The same mean over the first answer position only.
   package var firstTokenMeanKL: Double
+  /// The percentile of KL that the criterion asks for; the 95th unless it names another.
+  package var quantileKL: Double
+  /// Where the true `meanKL` lies with 95 % confidence; nil for fewer than two samples.
+  package var meanInterval: ClosedRange<Double>?
+  /// Where the true `agreement` lies with 95 % confidence.
+  package var agreementInterval: ClosedRange<Double>
 
   package init(
     k: Int, meanKL: Double, p95KL: Double, maxKL: Double, agreement: Double,
-    firstTokenMeanKL: Double
+    firstTokenMeanKL: Double, quantileKL: Double? = nil,
+    meanInterval: ClosedRange<Double>? = nil, agreementInterval: ClosedRange<Double> = 0...1
   ) {
     self.k = k
     self.meanKL = meanKL
@@ -23,6 +30,9 @@ package struct CurvePoint: Equatable, Sendable {
     self.maxKL = maxKL
     self.agreement = agreement
     self.firstTokenMeanKL = firstTokenMeanKL
+    self.quantileKL = quantileKL ?? p95KL
+    self.meanInterval = meanInterval
+    self.agreementInterval = agreementInterval
   }
 }
 
@@ -81,35 +91,56 @@ package struct SampleDivergence: Equatable, Sendable {
 }
 
 extension CalibrationCurves {
+  /// The task that withdrawing at `k` hurts most by mean KL, with its point; nil without tasks.
+  package func worst(at k: Int) -> (name: String, point: CurvePoint)? {
+    tasks.map { ($0.name, $0.points[k]) }.max { $0.1.meanKL < $1.1.meanKL }
+  }
+
+  /// The part of the curves that belongs to the task `name`, as curves of a set of its own.
+  package func only(_ name: String) -> CalibrationCurves? {
+    tasks.first { $0.name == name }.map {
+      CalibrationCurves(layerCount: layerCount, tasks: [$0], pooled: $0)
+    }
+  }
+
   /// Curves of `samples`; their order does not matter.
-  package init(_ samples: [SampleDivergence], layerCount: Int) {
+  ///
+  /// - Parameter percentile: which percentile of KL the criterion looks at.
+  package init(_ samples: [SampleDivergence], layerCount: Int, percentile: Int = 95) {
     let byTask = Dictionary(grouping: samples, by: \.task)
     self.init(
       layerCount: layerCount,
       tasks: byTask.keys.sorted().map { name in
-        TaskCurve(name: name, byTask[name] ?? [], layerCount: layerCount)
+        TaskCurve(
+          name: name, byTask[name] ?? [], layerCount: layerCount, percentile: percentile)
       },
-      pooled: TaskCurve(name: "all", samples, layerCount: layerCount))
+      pooled: TaskCurve(name: "all", samples, layerCount: layerCount, percentile: percentile))
   }
 }
 
 extension TaskCurve {
-  init(name: String, _ samples: [SampleDivergence], layerCount: Int) {
+  init(name: String, _ samples: [SampleDivergence], layerCount: Int, percentile: Int) {
     var points: [CurvePoint] = []
     for k in 0..<layerCount {
       var all = DivergenceSum()
       var first = DivergenceSum()
+      var sums: [SampleSum] = []
       for sample in samples {
+        var own = DivergenceSum()
         for (position, kl) in sample.kl[k].enumerated() {
-          all.add(kl: kl, agrees: sample.agrees[k][position])
+          own.add(kl: kl, agrees: sample.agrees[k][position])
           if position == 0 { first.add(kl: kl, agrees: sample.agrees[k][position]) }
         }
+        sums.append(SampleSum(sum: own.total, count: own.count))
+        all.merge(own)
       }
       points.append(
         CurvePoint(
           k: k, meanKL: all.meanDivergence ?? 0, p95KL: all.divergence(percentile: 95) ?? 0,
           maxKL: all.maxDivergence ?? 0, agreement: all.agreement ?? 1,
-          firstTokenMeanKL: first.meanDivergence ?? 0))
+          firstTokenMeanKL: first.meanDivergence ?? 0,
+          quantileKL: all.divergence(percentile: percentile) ?? 0,
+          meanInterval: meanInterval(of: sums), agreementInterval: all.agreementInterval))
     }
     self.init(
       name: name, sampleCount: samples.count,

@@ -3,15 +3,17 @@ package import Inference
 package import Kernels
 package import Prompting
 package import SampleSets
-import TensorCore
+package import TensorCore
 import Statistics
 
 /// How a calibration is carried out.
 package struct CalibrationOptions: Sendable {
   /// Answer positions compared per sample.
   package var answerTokens = 8
-  /// Bytes that the hidden states of one batch of samples may take.
-  package var batchBytes = 1 << 30
+  /// Bytes that it may take beside the mapped weights, as `SweepMemory` counts them.
+  package var memoryBytes = 1 << 30
+  /// Whether a sample that needs more by itself is an error.
+  package var isMemoryStrict = false
 
   package init() {}
 }
@@ -39,92 +41,126 @@ package struct Calibrator {
 
   /// What happened to the samples.
   package struct Outcome {
-    package var divergences: [SampleDivergence]
+    package var divergences: [SampleDivergence] = []
     /// Samples that could not be used, each with the reason.
-    package var refused: [RefusedSample]
+    package var refused: [RefusedSample] = []
   }
 
   /// Sweeps over `samples` in batches that fit the memory bound.
   ///
-  /// - Parameter progress: share done, 0...1.
-  package func run(_ samples: [Sample], progress: (Double) -> Void) -> Outcome {
-    var divergences: [SampleDivergence] = []
-    let text = model.configuration.text
-    let refused = inBatches(
-      samples,
-      byteCount: { rows, textRows in
-        LayerSweep.byteCount(rows: rows, textRows: textRows, text: text)
+  /// - Parameters:
+  ///   - progress: takes the share done, 0...1; false ends the run, and the batch at hand is lost.
+  ///   - batchDone: takes what each batch gave.
+  /// - Returns: whether all samples were looked at.
+  /// - Throws: `InputError` if the memory bound is too small for a sample, or by `batchDone`.
+  @discardableResult
+  package func run(
+    _ samples: [Sample], progress: (Double) -> Bool,
+    batchDone: (Outcome) throws(InputError) -> Void
+  ) throws(InputError) -> Bool {
+    try inBatches(samples, progress: progress) { (batch, refused, share) throws(InputError) in
+      var outcome = Outcome(divergences: [], refused: refused)
+      let work = LayerSweep(model, precision: precision).run(
+        batch.map(\.input), progress: { progress(share($0)) }
+      ) { index, full, branches in
+        outcome.divergences.append(
+          Self.compare(
+            batch[index].sample, full: full, branches: branches,
+            layerCount: model.configuration.text.layerCount))
       }
-    ) { batch, done in
-      divergences += sweep(batch) { layers in
-        progress(share(done, batch.count, layers, of: samples.count))
-      }
+      guard work != nil else { return false }
+      try batchDone(outcome)
+      return true
     }
-    return Outcome(divergences: divergences, refused: refused)
   }
 
   /// The second moments of the inputs of every product in the full pass over `samples`, images and
   /// answers included.  Samples that cannot be used are passed over; `run` names them.
   ///
   /// - Parameter progress: share done, 0...1.
-  package func inputMoments(_ samples: [Sample], progress: (Double) -> Void) -> InputMoments {
+  /// - Throws: `InputError` if the memory bound is too small for a sample.
+  package func inputMoments(
+    _ samples: [Sample], progress: (Double) -> Void
+  ) throws(InputError) -> InputMoments {
     let moments = InputMoments()
-    _ = inBatches(
-      samples, observe: moments.add, byteCount: { rows, _ in FullPass.byteCount(rows, of: model) }
-    ) { batch, done in
-      FullPass(model, precision: precision).run(batch.map(\.input), observe: moments.add) {
-        layers in progress(share(done, batch.count, layers, of: samples.count))
+    let layerCount = Double(model.configuration.text.layerCount)
+    try inBatches(
+      samples, observe: moments.add,
+      progress: {
+        progress($0)
+        return true
       }
+    ) { batch, _, share in
+      FullPass(model, precision: precision).run(batch.map(\.input), observe: moments.add) {
+        progress(share(Double($0) / layerCount))
+      }
+      return true
     }
     return moments
   }
 
-  /// The share of `total` samples that is done when `done` are and a batch has passed `layers`.
-  private func share(_ done: Int, _ batchCount: Int, _ layers: Int, of total: Int) -> Double {
-    let part = Double(layers) / Double(model.configuration.text.layerCount)
-    return (Double(done) + part * Double(batchCount)) / Double(max(total, 1))
-  }
+  private typealias Batch = [(sample: Sample, input: SweepInput)]
+
+  // A larger batch reads the weights hardly less often, but an interruption loses more.
+  private static let mostInBatch = 32
 
   /// Prepares `samples` and hands them to `body` in batches within the memory bound.
   ///
   /// - Parameters:
   ///   - observe: is shown the inputs of the products of tower and projector.
-  ///   - byteCount: what a sample of so many rows, so many of them text, takes in a batch.
-  ///   - body: takes a batch and the number of samples before it.
-  /// - Returns: the samples that cannot be used.
+  ///   - progress: takes the share done, 0...1; false ends the run.
+  ///   - body: takes a batch, the samples beside it that cannot be used, and what turns a share of
+  ///     the batch into one of all samples; false ends the run.
+  /// - Returns: whether all samples were looked at.
+  /// - Throws: `InputError` if the memory bound is too small for a sample, or by `body`.
+  @discardableResult
   private func inBatches(
-    _ samples: [Sample], observe: InputObserver? = nil, byteCount: (Int, Int) -> Int,
-    body: (Batch, Int) -> Void
-  ) -> [RefusedSample] {
-    var refused: [RefusedSample] = []
-    var batch: Batch = []
-    var bytes = 0
-    var done = 0
-    func flush() {
-      guard !batch.isEmpty else { return }
-      body(batch, done)
-      done += batch.count
-      batch = []
-      bytes = 0
-    }
-    for sample in samples {
-      do {
-        let input = try prepare(sample, observe)
-        let rows = input.input.ids.count
-        let visualRows = input.input.imageRanges.reduce(0) { $0 + $1.count }
-        bytes += byteCount(rows, rows - visualRows)
-        batch.append((sample, input))
-        if bytes >= options.batchBytes { flush() }
-      } catch {
-        refused.append(RefusedSample(id: sample.id, reason: error.description))
-        done += 1
+    _ samples: [Sample], observe: InputObserver? = nil, progress: (Double) -> Bool,
+    body: (Batch, [RefusedSample], (Double) -> Double) throws(InputError) -> Bool
+  ) throws(InputError) -> Bool {
+    var next = 0
+    // A sample that was ready, but too large for the batch before.
+    var carried: SweepInput?
+    while next < samples.count {
+      let first = next
+      var batch: Batch = []
+      var refused: [RefusedSample] = []
+      var memory = SweepMemory(
+        model.configuration.text, precision: precision, answerTokens: options.answerTokens)
+      while next < samples.count, batch.count < Self.mostInBatch {
+        guard progress(Double(first) / Double(samples.count)) else { return false }
+        let sample = samples[next]
+        do throws(InputError) {
+          let input: SweepInput
+          if let ready = carried { input = ready } else { input = try prepare(sample, observe) }
+          carried = nil
+          var grown = memory
+          grown.add(input)
+          if grown.byteCount > options.memoryBytes, !batch.isEmpty {
+            carried = input
+            break
+          }
+          memory = grown
+          batch.append((sample, input))
+        } catch {
+          refused.append(RefusedSample(id: sample.id, reason: error.description))
+        }
+        next += 1
       }
+      guard !options.isMemoryStrict || memory.byteCount <= options.memoryBytes else {
+        throw InputError(
+          "",
+          "sample \(printable(batch[0].sample.id)) needs \(memory.byteCount >> 20 + 1) MiB, but "
+            + "--max-memory allows \(options.memoryBytes >> 20)")
+      }
+      let size = next - first
+      let goesOn = try body(batch, refused) {
+        (Double(first) + $0 * Double(size)) / Double(samples.count)
+      }
+      guard goesOn else { return false }
     }
-    flush()
-    return refused
+    return true
   }
-
-  private typealias Batch = [(sample: Sample, input: SweepInput)]
 
   /// Prompt, image rows and the answer rows to feed.
   ///
@@ -140,13 +176,22 @@ package struct Calibrator {
       sample.isRaw
       ? try encoder.raw(question, imageCount: images.count)
       : try encoder.firstTurn(question: question, imageCount: images.count)
+    guard let last = prompt.classes.last, ClassMask.text.contains(last) else {
+      throw InputError("", "the prompt ends with an image; an answer follows text")
+    }
     let visual = images.isEmpty ? nil : try model.encode(images, observe: observe)
     var answer: [Int32]
+    var fullPass: FullPassRecord?
     if let text = sample.answer {
       answer = encoder.answer(text)
       answer += model.configuration.endOfTextIDs.prefix(1).map(Int32.init)
     } else {
-      answer = try greedyAnswer(prompt, visual: visual)
+      try checkLength(prompt)
+      let found = try GreedyAnswer(
+        prompt, visual: visual, mostTokens: options.answerTokens, model: model,
+        precision: precision)
+      answer = found.ids
+      fullPass = found.record
     }
     let fed = answer.prefix(options.answerTokens).dropLast()
     var input = prompt
@@ -154,7 +199,8 @@ package struct Calibrator {
     input.classes += fed.map { _ in TokenClass.generated }
     try checkLength(input)
     return SweepInput(
-      input: input, visual: visual, answerRows: prompt.ids.count - 1..<input.ids.count)
+      input: input, visual: visual, answerRows: prompt.ids.count - 1..<input.ids.count,
+      fullPass: fullPass)
   }
 
   private func checkLength(_ input: ModelInput) throws(InputError) {
@@ -170,24 +216,6 @@ package struct Calibrator {
     guard let imageSteps else { throw InputError("", "this model takes no images") }
     for source in sample.images { images.append(try imageSteps.pixels(of: RGBImage(source))) }
     return images
-  }
-
-  /// The full model's own answer, up to the number of positions compared.
-  private func greedyAnswer(_ prompt: ModelInput, visual: Rows?) throws(InputError) -> [Int32] {
-    let layerCount = model.configuration.text.layerCount
-    let session = Session(
-      model, profile: ScheduleProfile(withdrawingAt: layerCount, of: layerCount),
-      precision: precision)
-    var logits = try session.prefill(prompt, visual: visual)
-    var sampler = Sampler(SamplingOptions())
-    var answer: [Int32] = []
-    while true {
-      let token = try sampler.next(logits)
-      answer.append(token)
-      let isEnd = model.configuration.endOfTextIDs.contains(Int(token))
-      if isEnd || answer.count == options.answerTokens || session.room == 0 { return answer }
-      logits = session.step(token)
-    }
   }
 
   /// What other weights of the same model change: KL(other‖this) at every answer position, both
@@ -233,20 +261,6 @@ package struct Calibrator {
   private func answerLogits(_ input: SweepInput) -> Rows {
     let normed = FullPass(model, precision: precision).run([input])
     return model.decoder.logits(normed[0])
-  }
-
-  private func sweep(
-    _ batch: Batch, progress: (Int) -> Void
-  ) -> [SampleDivergence] {
-    var divergences: [SampleDivergence] = []
-    LayerSweep(model, precision: precision).run(batch.map(\.input), progress: progress) {
-      index, full, branches in
-      divergences.append(
-        Self.compare(
-          batch[index].sample, full: full, branches: branches,
-          layerCount: model.configuration.text.layerCount))
-    }
-    return divergences
   }
 
   /// KL and agreement of every branch at every answer position.

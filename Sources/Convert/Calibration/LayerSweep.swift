@@ -1,4 +1,4 @@
-package import Architecture
+import Architecture
 package import Inference
 package import Kernels
 package import Prompting
@@ -12,11 +12,25 @@ package struct SweepInput {
   package var visual: Rows?
   /// Rows whose next token is compared: the prompt's last row and the answer rows.
   package var answerRows: Range<Int>
+  /// What the full pass computed, where it ran already to find the answer.
+  package var fullPass: FullPassRecord?
 
-  package init(input: ModelInput, visual: Rows?, answerRows: Range<Int>) {
+  package init(
+    input: ModelInput, visual: Rows?, answerRows: Range<Int>, fullPass: FullPassRecord? = nil
+  ) {
     self.input = input
     self.visual = visual
     self.answerRows = answerRows
+    self.fullPass = fullPass
+  }
+
+  /// Rows before the first image.  They see no image in any layer, so they are the same in the full
+  /// pass and in every branch.
+  package var sharedRows: Int { input.imageRanges.first?.lowerBound ?? input.ids.count }
+
+  /// The text rows after them: what a branch consists of.
+  package var branchRows: [Int] {
+    (sharedRows..<input.ids.count).filter { ClassMask.text.contains(input.classes[$0]) }
   }
 }
 
@@ -24,131 +38,155 @@ package struct SweepInput {
 ///
 /// All withdrawal layers K share the full pass below K.  So the layers are walked once: through
 /// layer l go the rows of the full pass and the text rows of every branch K <= l, where branch l
-/// starts as a copy of the text rows that enter layer l.  A sample costs about two full prefills
-/// instead of one per K, and the weights are read once for a whole batch of samples.
+/// starts as a copy of the text rows that enter layer l.  Text before the first image never sees
+/// one: branches take its keys and values from the full pass.  A sample costs about two full
+/// prefills instead of one per K, and the weights are read once for a whole batch of samples.
 package struct LayerSweep {
   private let model: Model
   private let precision: KeyValueRows.Precision
 
-  // Branches of one sample go through a layer together up to this many rows at a time, which
-  // bounds the activation memory of a layer.
-  private static let groupRows = 1024
+  /// Branches of one sample go through a layer together up to this many rows at a time, which
+  /// bounds the activation memory of a layer.  A product's last bits can depend on the rows beside
+  /// it, so groups must follow from the sample alone, not from the batch or the memory.
+  static let groupRows = 1024
 
   package init(_ model: Model, precision: KeyValueRows.Precision) {
     self.model = model
     self.precision = precision
   }
 
-  /// Hidden states of one sample: rows of the full pass, then of branch 0, 1, …
+  /// Hidden states of one sample.
   private struct State {
     var input: SweepInput
-    var textRows: [Int]
-    var hidden: Rows
-    var positions: [Int32]
-    /// Rows of each stream in `hidden`; 0 is the full pass, K + 1 is branch K.
-    var streams: [Range<Int>]
-  }
+    /// The full pass, or only its first rows where the rest ran already.
+    var base: Rows
+    /// Places in the sequence of the rows of a branch.
+    var branchRows: [Int]
+    /// The branches one after another by K, `[layerCount * branchRows.count, hiddenSize]`.
+    var branches: Rows
 
-  /// Bytes that one sample with these row counts holds during a sweep.
-  package static func byteCount(
-    rows: Int, textRows: Int, text: TextConfiguration
-  ) -> Int {
-    (rows + textRows * text.layerCount) * text.hiddenSize * 4
+    func branch(_ k: Int) -> Rows {
+      branches[k * branchRows.count..<(k + 1) * branchRows.count]
+    }
   }
 
   /// Runs `inputs` through all layers.
   ///
   /// - Parameters:
-  ///   - progress: called with the number of layers done.
+  ///   - progress: takes the share done, 0...1; false ends the sweep.
   ///   - body: called once per input with its index, the logits of the full pass at the answer
   ///     rows, `[answer rows, vocabularySize]`, and those of each branch K in `0..<layerCount`,
   ///     one after another by K, `[layerCount * answer rows, vocabularySize]`.
+  /// - Returns: what was computed; nil if `progress` ended it, before any call of `body`.
+  @discardableResult
   package func run(
-    _ inputs: [SweepInput], progress: (Int) -> Void, body: (Int, Rows, Rows) -> Void
-  ) {
+    _ inputs: [SweepInput], progress: (Double) -> Bool, body: (Int, Rows, Rows) -> Void
+  ) -> SweepWork? {
     let text = model.configuration.text
-    var states = inputs.map { begin($0, layerCount: text.layerCount) }
-    let longest = states.map { $0.input.input.ids.count }.max() ?? 0
+    let states = inputs.map { begin($0, layerCount: text.layerCount) }
+    let longest = max(1, states.map { $0.input.input.ids.count }.max() ?? 1)
     let scratch = Scratch(text, capacity: max(Self.groupRows, longest))
-    let caches = (0..<text.layerCount + 1).map { _ in
+    let caches = (0...text.layerCount).map { _ in
       KeyValueRows(
-        capacity: max(longest, 1), keyValueHeads: text.keyValueHeadCount,
+        capacity: longest, keyValueHeads: text.keyValueHeadCount,
         headDimension: text.headDimension, precision: precision)
     }
+    var work = SweepWork()
     for layer in 0..<text.layerCount {
-      for index in states.indices {
-        startBranch(layer, of: &states[index])
-        advance(states[index], through: layer, caches: caches, scratch: scratch)
+      for (index, state) in states.enumerated() {
+        startBranch(layer, of: state)
+        advance(state, through: layer, caches: caches, scratch: scratch, &work)
+        let done = layer * states.count + index + 1
+        guard progress(Double(done) / Double(text.layerCount * states.count)) else { return nil }
       }
-      progress(layer + 1)
     }
     for (index, state) in states.enumerated() {
-      let answers = state.input.answerRows
-      let full = logits(state, stream: 0, rows: Array(answers))
-      let textPlaces = state.textRows.indices.filter { answers.contains(state.textRows[$0]) }
-      let branches = Rows(
-        count: text.layerCount * answers.count, width: text.vocabularySize)
-      for k in 0..<text.layerCount {
-        branches[k * answers.count..<(k + 1) * answers.count]
-          .copyRows(from: logits(state, stream: k + 1, rows: textPlaces))
-      }
+      let (full, branches) = logits(state)
       body(index, full, branches)
     }
+    return work
   }
 
   private func begin(_ input: SweepInput, layerCount: Int) -> State {
-    let ids = input.input.ids
-    let textRows = ids.indices.filter { ClassMask.text.contains(input.input.classes[$0]) }
-    let hidden = Rows(
-      count: ids.count + layerCount * textRows.count, width: model.configuration.text.hiddenSize)
-    model.embed(input.input, visual: input.visual, into: hidden[0..<ids.count])
+    let width = model.configuration.text.hiddenSize
+    let branchRows = input.branchRows
+    var base = Rows(count: input.input.ids.count, width: width)
+    model.embed(input.input, visual: input.visual, into: base)
+    if input.fullPass != nil { base = base[0..<input.sharedRows] }
     return State(
-      input: input, textRows: textRows, hidden: hidden, positions: ids.indices.map(Int32.init),
-      streams: [0..<ids.count])
+      input: input, base: base, branchRows: branchRows,
+      branches: input.fullPass?.branchStarts
+        ?? Rows(count: layerCount * branchRows.count, width: width))
   }
 
   /// Branch `layer` starts as the text rows of the full pass.
-  private func startBranch(_ layer: Int, of state: inout State) {
-    let first = state.positions.count
-    for (place, row) in state.textRows.enumerated() {
-      state.hidden[first + place..<first + place + 1].copyRows(from: state.hidden[row..<row + 1])
-      state.positions.append(Int32(row))
+  private func startBranch(_ layer: Int, of state: State) {
+    guard state.input.fullPass == nil else { return }
+    let branch = state.branch(layer)
+    for (place, row) in state.branchRows.enumerated() {
+      branch[place..<place + 1].copyRows(from: state.base[row..<row + 1])
     }
-    state.streams.append(first..<first + state.textRows.count)
   }
 
-  /// Takes all streams of a sample through `layer`, in groups of whole streams.
+  /// Takes the full pass and then all branches of a sample through `layer`, in groups of whole
+  /// branches.
   private func advance(
-    _ state: State, through layer: Int, caches: [KeyValueRows], scratch: Scratch
+    _ state: State, through layer: Int, caches: [KeyValueRows], scratch: Scratch,
+    _ work: inout SweepWork
   ) {
-    var next = 0
-    while next < state.streams.count {
-      let first = state.streams[next].lowerBound
-      var streams: [RowStream] = []
-      while next < state.streams.count,
-        streams.isEmpty || state.streams[next].upperBound - first <= scratch.capacity
-      {
-        let rows = state.streams[next]
-        caches[next].removeAll()
-        streams.append(
-          RowStream(
-            rows: rows.lowerBound - first..<rows.upperBound - first, cache: caches[next]))
-        next += 1
+    let shared = state.input.sharedRows
+    let full = caches[0]
+    full.removeAll()
+    if state.base.count > 0 {
+      run(
+        layer, state.base, positions: Array(0..<state.base.count),
+        streams: [RowStream(rows: 0..<state.base.count, cache: full)], scratch, &work)
+    }
+    let rows = state.branchRows.count
+    guard rows > 0 else { return }
+    let prefix = full.copyOut(0..<shared)
+    let perGroup = max(1, Self.groupRows / rows)
+    for first in stride(from: 0, through: layer, by: perGroup) {
+      let group = first..<min(first + perGroup, layer + 1)
+      let streams = group.map { k in
+        let cache = caches[1 + k - first]
+        cache.removeAll()
+        cache.copyIn(prefix)
+        return RowStream(rows: (k - first) * rows..<(k - first + 1) * rows, cache: cache)
       }
-      let group = first..<state.streams[next - 1].upperBound
-      model.decoder.run(
-        layer, state.hidden[group], positions: Array(state.positions[group]), streams: streams,
-        scratch: scratch)
+      run(
+        layer, state.branches[group.lowerBound * rows..<group.upperBound * rows],
+        positions: group.flatMap { _ in state.branchRows }, streams: streams, scratch, &work)
     }
   }
 
-  /// The logits of `rows`, counted from the first row of a stream.
-  private func logits(_ state: State, stream: Int, rows: [Int]) -> Rows {
-    let first = state.streams[stream].lowerBound
-    let chosen = Rows(count: rows.count, width: state.hidden.width)
-    for (place, row) in rows.enumerated() {
-      chosen[place..<place + 1].copyRows(from: state.hidden[first + row..<first + row + 1])
+  private func run(
+    _ layer: Int, _ rows: Rows, positions: [Int], streams: [RowStream], _ scratch: Scratch,
+    _ work: inout SweepWork
+  ) {
+    for stream in streams { work.add(rows: stream.rows.count, seen: stream.cache.count) }
+    model.decoder.run(
+      layer, rows, positions: positions.map(Int32.init), streams: streams, scratch: scratch)
+  }
+
+  /// The logits at the answer rows: of the full pass, and of each branch, one after another by K.
+  private func logits(_ state: State) -> (full: Rows, branches: Rows) {
+    let text = model.configuration.text
+    let answers = state.input.answerRows
+    let full =
+      state.input.fullPass?.logits ?? logits(state.base[answers])
+    let branches = Rows(count: text.layerCount * answers.count, width: text.vocabularySize)
+    let places = state.branchRows.indices.filter { answers.contains(state.branchRows[$0]) }
+    for k in 0..<text.layerCount {
+      let target = branches[k * answers.count..<(k + 1) * answers.count]
+      // Without an image there is nothing to withdraw.
+      target.copyRows(
+        from: places.isEmpty ? full : logits(state.branch(k)[places[0]..<places[0] + places.count]))
     }
-    return model.decoder.logits(model.decoder.finalNorm(chosen))
+    return (full, branches)
+  }
+
+  private func logits(_ hidden: Rows) -> Rows {
+    model.decoder.logits(model.decoder.finalNorm(hidden))
   }
 }

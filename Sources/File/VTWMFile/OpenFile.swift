@@ -3,7 +3,7 @@ import Glibc
 import TensorCore
 
 /// A regular file that is open for reading by position; closes with its last owner.
-final class OpenFile {
+final class OpenFile: Sendable {
   let path: String
   let descriptor: Int32
   let byteCount: Int

@@ -58,9 +58,7 @@ final class PendingFile {
 
   private static func isEmptyOrOurs(_ path: String) -> Bool {
     if case .file(byteCount: 0) = PathKind(of: path) { return true }
-    guard let region = try? ByteRegion(mapping: path) else { return false }
-    let magic = VTWMLayout.magic
-    return region.byteCount >= magic.count && region.copy(0..<magic.count) == magic
+    return VTWMFile.hasMagic(path)
   }
 
   private static func folder(of path: String) -> String {
@@ -96,6 +94,19 @@ final class PendingFile {
   @unsafe func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(InputError) {
     let code = unsafe Self.write(bytes, to: descriptor, at: offset)
     guard code == 0 else { throw failure(code) }
+  }
+
+  /// Copies `range` of `source` to `offset`; blocks are shared where the file system can.
+  func copy(_ range: Range<Int>, of source: VTWMFile, to offset: Int) throws(InputError) {
+    let result = vtw_copy_range(
+      source.source.descriptor, UInt64(range.lowerBound), descriptor, UInt64(offset),
+      UInt64(range.count))
+    if result == -ENOTSUP {
+      let bytes = unsafe UnsafeRawBufferPointer(
+        start: source.region.address(at: range.lowerBound), count: range.count)
+      return try unsafe write(bytes, at: offset)
+    }
+    guard result == 0 else { throw failure(-result) }
   }
 
   /// 0 or the error.

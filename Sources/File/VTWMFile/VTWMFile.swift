@@ -26,6 +26,7 @@ package struct VTWMFile: Sendable {
 
   /// All bytes of the file.
   package let region: ByteRegion
+  let source: OpenFile
   package let tensors: TensorTable
   /// In the order of the file.
   package let tensorInfos: [TensorInfo]
@@ -38,6 +39,14 @@ package struct VTWMFile: Sendable {
   ///   file cannot be noticed.
   package init(opening path: String, mapping: Bool = true) throws(InputError) {
     try self.init(checking: try OpenFile(path), mapping: mapping)
+  }
+
+  /// Whether the file at `path` begins as every `.vtwm` file does.
+  package static func hasMagic(_ path: String) -> Bool {
+    guard let file = try? OpenFile(path), file.byteCount >= VTWMLayout.magic.count,
+      let start = try? file.read(at: 0, count: VTWMLayout.magic.count)
+    else { return false }
+    return start == VTWMLayout.magic
   }
 
   init(checking file: OpenFile, mapping: Bool) throws(InputError) {
@@ -107,6 +116,7 @@ package struct VTWMFile: Sendable {
     }
 
     self.path = path
+    source = file
     byteCount = file.byteCount
     contentID = hexadecimal(header.contentID)
     self.sections = sections

@@ -18,6 +18,13 @@ package struct VTWMContents: Equatable, Sendable {
     self.tokenizer = tokenizer
     self.template = template
   }
+
+  /// What `file` says besides weights and schedule.
+  package init(_ file: VTWMFile) {
+    self.init(
+      configuration: file.configuration, imageSteps: file.imageSteps, tokenizer: file.tokenizer,
+      template: file.template)
+  }
 }
 
 /// Writes a `.vtwm` file: first the weights in `order`, then `seal` adds what calibration found.
@@ -37,6 +44,17 @@ package final class VTWMWriter {
     package init(alignment: UInt8 = 16, planBytes: Int = 16 << 10) {
       self.alignment = alignment
       self.planBytes = planBytes
+    }
+
+    /// At least as much as a plan takes whose profiles have these names and two segments each.
+    package init(profileNames: [String]) {
+      typealias Size = VTWMLayout.PlanRecordSize
+      self.init()
+      let profiles = profileNames.reduce(0) {
+        $0 + Size.variant + 2 * Size.segment + $1.utf8.count
+      }
+      // Twice: a later plan with more profiles shall fit too.
+      planBytes = max(planBytes, 2 * profiles + 1024)
     }
   }
 
@@ -222,21 +240,40 @@ package final class VTWMWriter {
     }
   }
 
-  /// Writes all weights of `other`, a file of the same model in the same encodings.
+  /// Takes over all weights of `other`, a file of the same model in the same encodings.
+  ///
+  /// They are read once to be checked, and copied by the system, which shares their blocks where it
+  /// can.
   package func copyWeights(from other: VTWMFile) throws(InputError) {
-    for info in other.tensorInfos {
-      begin(info.key)
+    precondition(tensorIndex == 0 && open == nil, "weights are written already")
+    for (info, tensor) in zip(other.tensorInfos, layout.tensors) {
       precondition(
-        layout.tensors[tensorIndex].layout.encoding == info.encoding,
-        "\(info.key) is \(info.encoding.name) in the source")
-      try append(other.region.bytes.extracting(info.byteRange))
-      end(sourceCRC: info.sourceCRC)
-      records[tensorIndex - 1].sourceType = SourceType.code(info.sourceType)
-      guard records[tensorIndex - 1].crc == info.crc else {
+        tensor.key == info.key && tensor.layout.encoding == info.encoding,
+        "\(info.key) is \(info.encoding.name) in the source, \(tensor.key) comes next")
+      let bytes = unsafe UnsafeRawBufferPointer(
+        start: other.region.address(at: info.byteRange.lowerBound), count: info.byteRange.count)
+      var checksum = CRC32()
+      unsafe checksum.update(bytes)
+      guard checksum.value == info.crc else {
         throw InputError(
           other.path, "tensor '\(info.key)': checksum is wrong; the file is damaged")
       }
     }
+    records = other.tensorInfos.map { info in
+      TensorDirectory.Record(
+        crc: info.crc, sourceCRC: info.sourceCRC, sourceType: SourceType.code(info.sourceType))
+    }
+    let sections = other.sections.filter { $0.type == .weights }
+    for (group, section) in sections.enumerated() {
+      // Up to the next page, whose zeros both files have: only whole blocks can be shared.
+      let isLast = group + 1 == sections.count
+      let padded = roundedUp(section.storedSize, to: VTWMLayout.pageSize) ?? section.storedSize
+      let size = isLast ? section.storedSize : padded
+      try file.copy(
+        section.offset..<section.offset + size, of: other, to: groupStarts[group])
+    }
+    groupDigests = sections.map { ($0.sha256, $0.crc) }
+    tensorIndex = order.count
   }
 
   /// The weights as they will be mapped, once all of them are written.
@@ -252,6 +289,12 @@ package final class VTWMWriter {
         encoding: tensor.layout.encoding)
     }
     return table
+  }
+
+  /// What `VTWMFile.modelID` will say of the file, once all weights are written.
+  package func modelID(_ precision: KeyValuePrecision) -> String {
+    precondition(tensorIndex == order.count, "\(tensorIndex) of \(order.count) tensors are written")
+    return contents.modelID(weights: groupDigests.map(\.digest), precision)
   }
 
   // MARK: Seal

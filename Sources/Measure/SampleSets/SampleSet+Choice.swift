@@ -59,6 +59,6 @@ extension SampleSet {
 }
 
 /// The 64-bit FNV-1a hash of the bytes of `text`.
-private func fingerprint(_ text: String) -> UInt64 {
+package func fingerprint(_ text: String) -> UInt64 {
   text.utf8.reduce(0xCBF2_9CE4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
 }

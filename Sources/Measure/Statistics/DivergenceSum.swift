@@ -16,15 +16,6 @@ package struct DivergenceSum: Sendable {
 
   package init() {}
 
-  /// The sum that has these `ticks` and agreements, as a shard wrote them down.
-  ///
-  /// Nil if more positions agree than there are, or fewer than none.
-  package init?(ticks: [UInt64], agreeingCount: Int) {
-    guard (0...ticks.count).contains(agreeingCount) else { return nil }
-    values = ticks
-    self.agreeingCount = agreeingCount
-  }
-
   /// Counts one answer position.
   ///
   /// - Parameter kl: nats.  What is beyond the range of 2²⁴ nats, infinite or NaN counts as the
@@ -45,11 +36,14 @@ package struct DivergenceSum: Sendable {
   /// All divergences as multiples of `tick`, ascending: the canonical form of the sum.
   package var ticks: [UInt64] { values.sorted() }
 
+  /// Sum of all divergences in nats.
+  package var total: Double {
+    Double(values.reduce(0 as UInt128) { $0 + UInt128($1) }) * Self.tick
+  }
+
   /// Mean divergence in nats; nil without samples.
   package var meanDivergence: Double? {
-    guard !values.isEmpty else { return nil }
-    let total = values.reduce(0 as UInt128) { $0 + UInt128($1) }
-    return Double(total) / Double(values.count) * Self.tick
+    values.isEmpty ? nil : total / Double(values.count)
   }
 
   /// Largest divergence in nats; nil without samples.
@@ -74,7 +68,8 @@ package struct DivergenceSum: Sendable {
     wilsonInterval(successes: agreeingCount, trials: values.count)
   }
 
-  private static func ticks(of kl: Double) -> UInt64 {
+  /// `kl` nats as a multiple of `tick`.
+  package static func ticks(of kl: Double) -> UInt64 {
     let scaled = (kl / tick).rounded(.toNearestOrEven)
     // Also false for NaN.
     guard scaled < 0x1p64 else { return .max }

@@ -38,6 +38,11 @@ int vtw_rename_new(const char *from, const char *to);
  * 0 or -errno. */
 int vtw_reserve(int descriptor, uint64_t size);
 
+/* Copies `size` bytes from one file to another at the given offsets without passing them through
+ * this process; the file system shares the blocks where it can.  0 or -errno; -ENOTSUP if these two
+ * files cannot be copied so, with any part of the target written. */
+int vtw_copy_range(int from, uint64_t from_offset, int to, uint64_t to_offset, uint64_t size);
+
 /* Bytes that an unprivileged writer may still use on the file system of `descriptor`, or -errno. */
 int64_t vtw_free_bytes(int descriptor);
 

@@ -1,0 +1,109 @@
+import Architecture
+import Calibration
+import CommandSupport
+import Inference
+import Kernels
+import Prompting
+import RuntimeSupport
+import SampleSets
+import TensorCore
+import VTWMFile
+
+extension VTWConvert {
+  var holdoutShare: Double { holdout ?? criterion.holdout }
+
+  /// The samples of all sets, apart for choosing and for checking; nil without `--calib`.
+  func calibrationSamples(
+    _ configuration: ModelConfiguration
+  ) throws(InputError) -> CalibrationSamples? {
+    guard !calib.isEmpty else { return nil }
+    guard configuration.vision != nil else {
+      throw InputError(input, "is a text-only model; --calib needs one that sees images")
+    }
+    var all = SampleSet(samples: [])
+    for argument in calib { all.append(try SampleSet(argument: argument, isRaw: raw)) }
+    if let calibLimit { all = all.limited(to: calibLimit, seed: seed) }
+    let (judged, warnings) = all.mergingSmallTasks(below: minTask)
+    for warning in warnings { say("warning: \(warning)\n") }
+    let mostTasks = CalibrationReport.mostTasks(layerCount: configuration.text.layerCount)
+    guard judged.tasks.count <= mostTasks else {
+      throw InputError(
+        calib.joined(separator: ", "),
+        "\(judged.tasks.count) tasks, but a file of this model keeps the curves of \(mostTasks); "
+          + "raise --min-task, so that small tasks are judged together")
+    }
+    let parts = judged.split(holdout: holdoutShare, seed: seed)
+    return CalibrationSamples(
+      choose: parts.calibration, check: parts.heldout, warnings: warnings)
+  }
+
+  /// What runs samples through packed weights.
+  func calibrator(_ subject: CalibrationSubject, compute: Compute) throws(InputError) -> Calibrator
+  {
+    let contents = subject.contents
+    let configuration = contents.configuration
+    let tokenizer = try Tokenizer(contents.tokenizer)
+    var options = CalibrationOptions()
+    options.answerTokens = calibTokens
+    if let maxMemory {
+      options.memoryBytes = maxMemory << 20
+      options.isMemoryStrict = true
+    }
+    return Calibrator(
+      model: try Model(configuration, subject.tensors, compute), tokenizer: tokenizer,
+      encoder: PromptEncoder(
+        tokenizer: tokenizer, template: contents.template,
+        imageTokenID: configuration.imageTokenID.map(Int32.init),
+        rowsPerImage: configuration.vision?.rowsPerImage ?? 0),
+      imageSteps: contents.imageSteps, precision: subject.precision.kernel, options: options)
+  }
+
+  /// Chooses K by what was measured.
+  func report(
+    _ statistics: CalibrationStatistics, _ subject: CalibrationSubject
+  ) throws(InputError) -> CalibrationReport {
+    for line in statistics.refusals {
+      say("warning: sample left out: \(printable(line, limit: 400))\n")
+    }
+    let configuration = subject.contents.configuration
+    let text = configuration.text
+    let sources = calib.isEmpty ? self.statistics.merge : calib
+    guard statistics.setup.model == subject.modelID, statistics.setup.layerCount == text.layerCount
+    else {
+      throw InputError(
+        sources.joined(separator: ", "), "was measured on another model than \(printable(input))")
+    }
+    let chosen = statistics.divergences(heldOut: false)
+    guard !chosen.isEmpty else {
+      throw InputError(
+        sources.joined(separator: ", "), "no sample could be used for calibration")
+    }
+    let costs = WithdrawalCosts(
+      configuration, keyValueRowBytes: 2 * text.keyValueWidth * subject.precision.byteCount,
+      textRows: ConvertResult.textRows)
+    let criterion = criterion.criterion(costs)
+    func curves(_ divergences: [SampleDivergence]) -> CalibrationCurves {
+      CalibrationCurves(
+        divergences, layerCount: text.layerCount, percentile: criterion.percentile ?? 95)
+    }
+    let checked = statistics.divergences(heldOut: true)
+    return CalibrationReport(
+      criterion: criterion,
+      setup: CalibrationReport.Setup(
+        answerTokens: statistics.setup.answerTokens, seed: statistics.setup.seed,
+        holdout: statistics.setup.holdout),
+      costs: costs, curves: curves(chosen), holdout: checked.isEmpty ? nil : curves(checked),
+      setWarnings: statistics.setup.setWarnings, refused: statistics.refusals)
+  }
+
+  /// The default profile by hand or by calibration, a profile for each task, and the thresholds
+  /// that a user may choose at run time.
+  func schedule(_ report: CalibrationReport?, layerCount: Int) -> TokenSchedule {
+    let chosen = k ?? report?.k ?? layerCount
+    return TokenSchedule(
+      layerCount: layerCount,
+      profiles: [ScheduleProfile(withdrawingAt: chosen, of: layerCount)]
+        + (report?.taskProfiles ?? []),
+      candidates: report?.candidates ?? [])
+  }
+}

@@ -1,0 +1,84 @@
+import Architecture
+import Calibration
+import CommandSupport
+import Inference
+import RuntimeSupport
+import TensorCore
+import VTWMFile
+
+extension VTWConvert {
+  /// Writes the `.vtwm` file `input` anew with another calibration or default layer; its weights
+  /// are taken over as they are.
+  func recalibrate() throws {
+    let clock = ContinuousClock()
+    let start = clock.now
+    let file = try VTWMFile(opening: input)
+    for (option, isGiven) in [
+      ("--encoding", encoding != nil), ("--vision-tower", visionTower != nil),
+      ("--template", template != nil), ("--mmproj", mmproj != nil),
+      ("--encoding-for", !encodingFor.isEmpty), ("--importance", importance),
+    ] where isGiven {
+      throw InputError(input, "is packed already; \(option) needs the checkpoint")
+    }
+    guard !calib.isEmpty || !statistics.merge.isEmpty || k != nil else {
+      throw InputError(input, "is packed already; --calib, --merge or --k says what to change")
+    }
+    try checkLayer(of: file.configuration)
+    let samples = try calibrationSamples(file.configuration)
+    let merged = try mergedStatistics()
+    try checkStatistics(inputs: [input])
+    let subject = CalibrationSubject(
+      contents: VTWMContents(file), tensors: file.tensors, precision: file.keyValuePrecision,
+      modelID: file.modelID)
+    if statistics.shard != nil, let samples {
+      _ = try measure(samples, subject, compute: engine.compute())
+      return
+    }
+    let writer = try VTWMWriter(
+      path: output, contents: subject.contents,
+      encodings: Dictionary(uniqueKeysWithValues: file.tensorInfos.map { ($0.key, $0.encoding) }),
+      overwrite: force, inputs: [file.path],
+      room: VTWMWriter.FrontRoom(profileNames: samples?.tasks ?? merged?.tasks ?? []))
+    InterruptCleanup.removeOnSignal(writer.pendingPath)
+    try writer.copyWeights(from: file)
+    let copied = clock.now
+
+    let measured =
+      try samples.map { try measure($0, subject, compute: engine.compute()) } ?? merged
+    let report = try measured.map { try self.report($0, subject) }
+    let calibrated = clock.now
+
+    var schedule = file.schedule
+    if let report {
+      schedule = self.schedule(report, layerCount: schedule.layerCount)
+    } else if let k {
+      let name = schedule.profiles[schedule.defaultProfile].name
+      schedule.profiles[schedule.defaultProfile] = ScheduleProfile(
+        name: name, withdrawingAt: k, of: schedule.layerCount)
+    }
+    try writer.seal(
+      schedule: schedule, layerKL: report?.layerKL ?? file.layers.map(\.kl),
+      calibration: report?.json ?? file.calibration, provenance: provenance(file),
+      keyValuePrecision: file.keyValuePrecision)
+    removeLeftStatistics()
+    let result = ConvertResult(
+      output: output, byteCount: writer.byteCount, schedule: schedule, report: report,
+      configuration: file.configuration,
+      seconds: [
+        ("copy", seconds(copied - start)), ("calibrate", seconds(calibrated - copied)),
+        ("seal", seconds(clock.now - calibrated)), ("total", seconds(clock.now - start)),
+      ])
+    say(result.text)
+    if json { StandardOutput.write(result.json.text + "\n") }
+  }
+
+  /// Where the weights came from, and which file they were last taken from.
+  private func provenance(_ file: VTWMFile) -> JSONValue {
+    var object = file.provenance?.objectValue ?? JSONObject()
+    object["recalibrated"] = [
+      "converter": .string("vtwconvert \(Program.version)"),
+      "content_id": .string(file.contentID), "k": k.map(JSONValue.integer) ?? .null,
+    ]
+    return .object(object)
+  }
+}

@@ -1,0 +1,47 @@
+package import Architecture
+package import Kernels
+import Prompting
+
+/// How many bytes a batch of samples takes in a sweep, beside the mapped weights.
+package struct SweepMemory {
+  private let text: TextConfiguration
+  private let answerTokens: Int
+  /// Keys and values of one row in one layer.
+  private let cacheRowBytes: Int
+  /// What each sample of the batch holds by itself.
+  private var own = 0
+  /// What the samples use one after another.
+  private var shared = 0
+
+  package init(
+    _ text: TextConfiguration, precision: KeyValueRows.Precision, answerTokens: Int
+  ) {
+    self.text = text
+    self.answerTokens = answerTokens
+    cacheRowBytes = 2 * text.keyValueWidth * (precision == .f32 ? 4 : 2)
+  }
+
+  /// An upper bound, good to some percent for models of billions of weights.
+  package var byteCount: Int { own + shared }
+
+  /// Counts a sample in.
+  package mutating func add(_ input: SweepInput) {
+    let float = 4
+    let rows = input.input.ids.count
+    let hidden = text.hiddenSize * float
+    let branches = text.layerCount * input.branchRows.count * hidden
+    // The image's rows, the full pass, the branches; and the logits of an answer found before.
+    own += 2 * rows * hidden + branches + answerTokens * text.vocabularySize * float
+
+    let active = max(LayerSweep.groupRows, rows)
+    let perRow =
+      3 * text.hiddenSize + 2 * text.queryWidth + 2 * text.keyValueWidth
+      + 3 * text.intermediateSize
+    let groups = rows + LayerSweep.groupRows + text.layerCount * input.sharedRows
+    let logits = 2 * (text.layerCount + 1) * answerTokens * text.vocabularySize * float
+    // Finding an answer keeps keys and values in all layers, and gathers what branches start from.
+    let answer = text.layerCount * rows * cacheRowBytes + branches
+    shared = max(
+      shared, active * perRow * float + max(groups * cacheRowBytes + logits, answer))
+  }
+}
