@@ -82,7 +82,8 @@ targets += stage(
 targets += stage("Kernels", in: "Run", uses: ["TensorCore", "CKernels", "COpenBLAS"])
 targets += stage("Prompting", in: "Run", uses: ["TensorCore", "Architecture", "CImages"])
 targets += stage(
-  "Inference", in: "Run", uses: ["TensorCore", "Architecture", "Kernels", "Prompting"])
+  "Inference", in: "Run", uses: ["TensorCore", "Architecture", "Kernels", "Prompting"],
+  testsUse: ["CAllocations"])
 
 // Measure
 targets += stage("Statistics", in: "Measure")
@@ -114,6 +115,7 @@ targets += [
       argumentParser,
     ],
     path: "Sources/Commands/RuntimeSupport", swiftSettings: settings),
+  .target(name: "CAllocations", path: "Tests/CAllocations"),
   .target(
     name: "TestSupport", dependencies: ["TensorCore", "Architecture"], path: "Tests/TestSupport",
     swiftSettings: settings),

@@ -94,6 +94,34 @@ TARGET static void widen_f16(const uint16_t *from, size_t count, float *out) {
     _mm256_storeu_ps(out + i, load_quarter((const char *)(from + i), 1));
 }
 
+/* f16 blocks of a tile are read as they are: see attention.inc. */
+#define READS_STORED(precision, rows) ((precision) == VTW_F16 && (rows) <= TILE)
+
+#define BODY(n, q) panel_columns(w, 1, queries, TILE, 1, n, q, dimension, c, VTW_CACHE_ROWS, 0)
+TARGET static void score_f16(const char *keys, const float *queries, size_t rows,
+                             size_t dimension, size_t panels, float *scores, const char *next) {
+  (void)next; /* rows so few ask for what is ahead of them */
+  for (size_t p = 0; p < panels; p++) {
+    const char *w = keys + p * dimension * VTW_PANEL * 2;
+    float *c = scores + p * VTW_PANEL;
+    FOR_ROWS(rows, BODY)
+  }
+}
+#undef BODY
+
+#define BODY(n, q) \
+  panel_columns(w, 1, weights, 1, VTW_CACHE_ROWS, n, q, count, c, panels * VTW_PANEL, 0)
+TARGET static void mix_f16(const char *values, const float *weights, size_t rows, size_t count,
+                           size_t panels, float *part, const char *next) {
+  (void)next;
+  for (size_t p = 0; p < panels; p++) {
+    const char *w = values + p * VTW_CACHE_ROWS * VTW_PANEL * 2;
+    float *c = part + p * VTW_PANEL;
+    FOR_ROWS(rows, BODY)
+  }
+}
+#undef BODY
+
 /* bf16: the halves of a 32-bit lane are two columns. */
 INLINE void panel_pairs(const char *w, const float *a, int rows, int quarters, size_t steps,
                         float *c, size_t ldc, int add) {

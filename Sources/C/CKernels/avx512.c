@@ -5,6 +5,7 @@
 #define TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")))
 #define NAME(x) avx512_##x
 #include "rows.inc"
+#include "cache.h"
 
 #define INLINE TARGET static inline __attribute__((always_inline))
 #define TARGET_BF16                                                                       \
@@ -83,18 +84,53 @@ TARGET static void panel_f16(const void *w, const void *a, size_t rows, size_t s
 
 /* ---- attention ---- */
 
-/* c[m][32 p + j] = sum over the steps of w[p][step][j] * a[step * a_step + m * a_row], for panels
- * of `stride` floats of which few rows take several at once, to have enough sums in flight. */
-INLINE void attention_columns(const float *w, size_t stride, int panels, const float *a,
-                              size_t a_step, size_t a_row, int rows, size_t steps, float *c,
-                              size_t ldc) {
-  __m512 sums[4][2 * TILE];
-  UNROLL for (int p = 0; p < panels; p++)
-    UNROLL for (int m = 0; m < 2 * rows; m++) sums[p][m] = _mm512_setzero_ps();
-  for (size_t s = 0; s < steps; s++, a += a_step, w += VTW_PANEL)
+/* How columns lie in memory. */
+enum { COLUMN_F32, COLUMN_F16, COLUMN_Q8 };
+
+/* The two halves of 32 values of a column; `scale` is that of Q8. */
+INLINE void attention_column(const char *w, int kind, __m512 scale0, __m512 scale1, __m512 *low,
+                             __m512 *high) {
+  if (kind == COLUMN_Q8) {
+    __m512i q0 = _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)w));
+    __m512i q1 = _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(w + 16)));
+    *low = _mm512_mul_ps(_mm512_cvtepi32_ps(q0), scale0);
+    *high = _mm512_mul_ps(_mm512_cvtepi32_ps(q1), scale1);
+  } else {
+    load_column(w, kind == COLUMN_F16, low, high);
+  }
+}
+
+/* c[m][32 p + j] (+)= sum over the steps of w[p][step][j] * a[step * a_step + m * a_row], for panels
+ * of `stride` bytes of which few rows take several at once, to have enough sums in flight.
+ *   scales: of Q8, [p][scale_stride]: 32 for the columns (keys), or one for each step (values)
+ *   next: what is read after these panels; asked for at the pace at which these are read */
+INLINE void attention_columns(const char *w, int kind, size_t stride, int panels,
+                              const float *scales, size_t scale_stride, int step_scales,
+                              const float *a, size_t a_step, size_t a_row, int rows, size_t steps,
+                              float *c, size_t ldc, int add, const char *next) {
+  __m512 sums[4][2 * TILE], scale[4][2];
+  int bytes = kind == COLUMN_F32 ? 128 : kind == COLUMN_F16 ? 64 : 32;
+  UNROLL for (int p = 0; p < panels; p++) {
+    UNROLL for (int m = 0; m < rows; m++) {
+      float *to = c + (size_t)m * ldc + 32 * p;
+      sums[p][2 * m] = add ? _mm512_loadu_ps(to) : _mm512_setzero_ps();
+      sums[p][2 * m + 1] = add ? _mm512_loadu_ps(to + 16) : _mm512_setzero_ps();
+    }
+    if (kind == COLUMN_Q8 && !step_scales) {
+      scale[p][0] = _mm512_loadu_ps(scales + (size_t)p * scale_stride);
+      scale[p][1] = _mm512_loadu_ps(scales + (size_t)p * scale_stride + 16);
+    }
+  }
+  for (size_t s = 0; s < steps; s++, a += a_step, w += bytes)
     UNROLL for (int p = 0; p < panels; p++) {
-      __m512 w0 = _mm512_loadu_ps(w + (size_t)p * stride);
-      __m512 w1 = _mm512_loadu_ps(w + (size_t)p * stride + 16);
+      if (kind != COLUMN_F32 && (bytes == 64 || p % 2 == 0)) {
+        _mm_prefetch(next, _MM_HINT_T0);
+        next += 64;
+      }
+      if (kind == COLUMN_Q8 && step_scales)
+        scale[p][0] = scale[p][1] = _mm512_set1_ps(scales[(size_t)p * scale_stride + s]);
+      __m512 w0, w1;
+      attention_column(w + (size_t)p * stride, kind, scale[p][0], scale[p][1], &w0, &w1);
       UNROLL for (int m = 0; m < rows; m++) {
         __m512 x = _mm512_set1_ps(a[(size_t)m * a_row]);
         sums[p][2 * m] = _mm512_fmadd_ps(w0, x, sums[p][2 * m]);
@@ -108,17 +144,20 @@ INLINE void attention_columns(const float *w, size_t stride, int panels, const f
     }
 }
 
-/* Panels taken at once by `rows` rows. */
+/* Panels taken at once by `rows` rows; 8-bit columns need registers for their scales. */
 #define TOGETHER(rows) ((rows) <= 3 ? 4 : (rows) <= 6 ? 2 : 1)
+#define TOGETHER_Q8(rows) ((rows) <= 2 ? 4 : (rows) <= 5 ? 2 : 1)
 
-#define PANELS(n, COLUMNS)                                                                \
-  for (; panels - p >= TOGETHER(n); p += TOGETHER(n)) COLUMNS(n, TOGETHER(n));            \
+/* COLUMNS(n, panels) for all panels, so many at once. */
+#define PANELS(n, at_once, COLUMNS)                                                       \
+  for (; panels - p >= at_once(n); p += at_once(n)) COLUMNS(n, at_once(n));               \
   for (; p < panels; p++) COLUMNS(n, 1)
 
 #define COLUMNS(n, together)                                                              \
-  attention_columns(keys + p * dimension * VTW_PANEL, dimension * VTW_PANEL, together,    \
-                    queries, TILE, 1, n, dimension, scores + p * VTW_PANEL, VTW_CACHE_ROWS)
-#define BODY(n) PANELS(n, COLUMNS)
+  attention_columns((const char *)(keys + p * dimension * VTW_PANEL), COLUMN_F32,         \
+                    dimension * VTW_PANEL * 4, together, NULL, 0, 0, queries, TILE, 1, n, \
+                    dimension, scores + p * VTW_PANEL, VTW_CACHE_ROWS, 0, NULL)
+#define BODY(n) PANELS(n, TOGETHER, COLUMNS)
 TARGET static void score(const float *keys, const float *queries, size_t rows, size_t dimension,
                          size_t panels, float *scores) {
   size_t p = 0;
@@ -127,9 +166,9 @@ TARGET static void score(const float *keys, const float *queries, size_t rows, s
 #undef COLUMNS
 
 #define COLUMNS(n, together)                                                              \
-  attention_columns(values + p * VTW_CACHE_ROWS * VTW_PANEL, VTW_CACHE_ROWS * VTW_PANEL,  \
-                    together, weights, 1, VTW_CACHE_ROWS, n, count, part + p * VTW_PANEL, \
-                    all * VTW_PANEL)
+  attention_columns((const char *)(values + p * VTW_CACHE_ROWS * VTW_PANEL), COLUMN_F32,  \
+                    VTW_CACHE_ROWS * VTW_PANEL * 4, together, NULL, 0, 0, weights, 1,     \
+                    VTW_CACHE_ROWS, n, count, part + p * VTW_PANEL, all * VTW_PANEL, 0, NULL)
 TARGET static void mix(const float *values, const float *weights, size_t rows, size_t count,
                        size_t panels, float *part) {
   size_t p = 0, all = panels;
@@ -143,6 +182,75 @@ TARGET static void widen_f16(const uint16_t *from, size_t count, float *out) {
   for (size_t i = 0; i < count; i += 16)
     _mm512_storeu_ps(out + i, _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(from + i))));
 }
+
+/* Few rows are bound by memory, so they read f16 and 8-bit blocks as they are: see attention.inc. */
+enum { STORED_ROWS = 8 };
+#define READS_STORED(precision, rows) ((precision) != VTW_F32 && (rows) <= STORED_ROWS)
+#define READS_STORED_Q8
+
+#define FOR_ROWS_8(rows, BODY)                                                            \
+  switch (rows) {                                                                         \
+  case 1: BODY(1); break; case 2: BODY(2); break; case 3: BODY(3); break;                 \
+  case 4: BODY(4); break; case 5: BODY(5); break; case 6: BODY(6); break;                 \
+  case 7: BODY(7); break; case 8: BODY(8); break;                                         \
+  }
+
+#define COLUMNS(n, together)                                                              \
+  attention_columns(keys + p * stride, COLUMN_F16, stride, together, NULL, 0, 0, queries, \
+                    TILE, 1, n, dimension, scores + p * VTW_PANEL, VTW_CACHE_ROWS, 0,     \
+                    next + p * stride)
+#define BODY(n) PANELS(n, TOGETHER, COLUMNS)
+TARGET static void score_f16(const char *keys, const float *queries, size_t rows,
+                             size_t dimension, size_t panels, float *scores, const char *next) {
+  size_t p = 0, stride = dimension * VTW_PANEL * 2;
+  FOR_ROWS_8(rows, BODY)
+}
+#undef COLUMNS
+
+#define COLUMNS(n, together)                                                              \
+  attention_columns(values + p * stride, COLUMN_F16, stride, together, NULL, 0, 0,        \
+                    weights, 1, VTW_CACHE_ROWS, n, count, part + p * VTW_PANEL,           \
+                    all * VTW_PANEL, 0, next + p * stride)
+TARGET static void mix_f16(const char *values, const float *weights, size_t rows, size_t count,
+                           size_t panels, float *part, const char *next) {
+  size_t p = 0, all = panels, stride = VTW_CACHE_ROWS * VTW_PANEL * 2;
+  FOR_ROWS_8(rows, BODY)
+}
+#undef COLUMNS
+#undef BODY
+
+/* Group by group of dimensions, as the columns of each have scales of their own. */
+#define COLUMNS(n, together)                                                              \
+  for (size_t g = 0; g < groups; g++)                                                     \
+    attention_columns(keys + p * stride + g * VTW_GROUP * VTW_PANEL, COLUMN_Q8, stride,   \
+                      together, scales + (p * groups + g) * VTW_PANEL,                    \
+                      groups * VTW_PANEL, 0, queries + g * VTW_GROUP * TILE, TILE, 1, n,  \
+                      dimension - g * VTW_GROUP < VTW_GROUP ? dimension - g * VTW_GROUP   \
+                                                            : VTW_GROUP,                  \
+                      scores + p * VTW_PANEL, VTW_CACHE_ROWS, g > 0,                      \
+                      next + p * stride + g * VTW_GROUP * VTW_PANEL * together)
+#define BODY(n) PANELS(n, TOGETHER_Q8, COLUMNS)
+TARGET static void score_q8(const char *keys, const float *scales, const float *queries,
+                            size_t rows, size_t dimension, size_t panels, float *scores,
+                            const char *next) {
+  size_t p = 0, stride = dimension * VTW_PANEL, groups = vtw_scale_groups(dimension);
+  FOR_ROWS_8(rows, BODY)
+}
+#undef COLUMNS
+
+#define COLUMNS(n, together)                                                              \
+  attention_columns(values + p * stride, COLUMN_Q8, stride, together,                     \
+                    scales + p * VTW_CACHE_ROWS, VTW_CACHE_ROWS, 1, weights, 1,           \
+                    VTW_CACHE_ROWS, n, count, part + p * VTW_PANEL, all * VTW_PANEL, 0,   \
+                    next + p * stride)
+TARGET static void mix_q8(const char *values, const float *scales, const float *weights,
+                          size_t rows, size_t count, size_t panels, float *part,
+                          const char *next) {
+  size_t p = 0, all = panels, stride = VTW_CACHE_ROWS * VTW_PANEL;
+  FOR_ROWS_8(rows, BODY)
+}
+#undef COLUMNS
+#undef BODY
 
 /* The whole row in registers: see rows.inc for the formula. */
 TARGET static inline void softmax_row(float *scores, size_t count, size_t width, float *top,

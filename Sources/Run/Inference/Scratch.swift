@@ -1,8 +1,9 @@
 package import Architecture
 import Kernels
 
-/// Buffers of a decoder layer for up to `capacity` rows, allocated once.
-package final class Scratch: Sendable {
+/// Buffers of a decoder layer for up to `capacity` rows, allocated once; one pass at a time uses
+/// them.
+package final class Scratch: @unchecked Sendable {
   package let capacity: Int
   let normed: Rows
   let query: Rows
@@ -13,6 +14,8 @@ package final class Scratch: Sendable {
   let up: Rows
   /// Rows that a layer updates while others are frozen.
   let live: Rows
+  /// Cache rows that each query of a stream sees.
+  var visible: [Int32] = []
 
   package init(_ text: TextConfiguration, capacity: Int) {
     self.capacity = capacity
@@ -27,6 +30,7 @@ package final class Scratch: Sendable {
     (key, value) = (attentionParts[2], attentionParts[3])
     let feedForwardParts = shared.parts(widths: feedForward)
     (gate, up) = (feedForwardParts[0], feedForwardParts[1])
+    visible.reserveCapacity(capacity)
     live = Rows(count: capacity, width: text.hiddenSize)
   }
 }

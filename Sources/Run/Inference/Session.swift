@@ -68,7 +68,10 @@ package final class Session {
     let embedded = Rows(count: input.ids.count, width: text.hiddenSize)
     model.embed(input, visual: visual, into: embedded)
     let chunk = min(Self.chunkRows, input.ids.count)
-    if scratch.capacity < chunk { scratch = Scratch(text, capacity: chunk) }
+    if scratch.capacity < chunk {
+      scratch = Scratch(text, capacity: chunk)
+      model.decoder.reserve(rows: chunk)
+    }
     var last = embedded
     for start in stride(from: 0, to: input.ids.count, by: chunk) {
       let range = start..<min(start + chunk, input.ids.count)

@@ -32,6 +32,9 @@ package struct TextDecoder: Sendable {
     scale = 1 / Float(configuration.headDimension).squareRoot()
   }
 
+  /// Makes room for `rows` rows in the engine, whose layers then allocate nothing.
+  package func reserve(rows: Int) { compute.reserve(rows: rows, for: weights.matrices) }
+
   /// The embeddings of `ids`, `[ids.count, hiddenSize]`.
   package func embed(_ ids: [Int32], into x: Rows) {
     compute.gather(ids, of: weights.embedding, into: x)
@@ -88,11 +91,10 @@ package struct TextDecoder: Sendable {
       x, weight: weights.attentionNorm, epsilon: configuration.normEpsilon, into: normed)
     observe?(.query, layer, normed)
     if let live {
-      compute.multiply(normed, [weights.key, weights.value], into: [key, value])
+      compute.multiply(normed, weights.keyValue, into: [key, value])
       compute.multiply(gather(live, of: normed, scratch), weights.query, into: query)
     } else {
-      compute.multiply(
-        normed, [weights.query, weights.key, weights.value], into: [query, key, value])
+      compute.multiply(normed, weights.queryKeyValue, into: [query, key, value])
     }
     let keyRotation = compute.rotation(to: positions, frequencies: frequencies)
     let queryRotation =
@@ -101,18 +103,18 @@ package struct TextDecoder: Sendable {
     var firstQuery = 0
     for stream in streams {
       let seen = stream.cache.count
-      var visible: [Int32] = []
+      scratch.visible.removeAll(keepingCapacity: true)
       for row in stream.rows where frozen?[row] != true {
-        visible.append(Int32(seen + row - stream.rows.lowerBound + 1))
+        scratch.visible.append(Int32(seen + row - stream.rows.lowerBound + 1))
       }
-      let queries = firstQuery..<firstQuery + visible.count
+      let queries = firstQuery..<firstQuery + scratch.visible.count
       compute.append(
         keys: key[stream.rows], values: value[stream.rows],
         keyRotation: keyRotation[stream.rows], queries: query[queries],
         queryRotation: queryRotation[queries], to: stream.cache)
       compute.attend(
         query[queries], to: stream.cache, headCount: configuration.headCount, scale: scale,
-        visible: visible, into: attended[queries])
+        visible: scratch.visible, into: attended[queries])
       firstQuery = queries.upperBound
     }
 
@@ -126,7 +128,7 @@ package struct TextDecoder: Sendable {
     compute.rmsNorm(
       updated, weight: weights.feedForwardNorm, epsilon: configuration.normEpsilon, into: inner)
     observe?(.gate, layer, inner)
-    compute.multiply(inner, [weights.gate, weights.up], into: [gate, up])
+    compute.multiply(inner, weights.gateUp, into: [gate, up])
     compute.activateMultiply(gate: gate, up: up, configuration.activation.kernel)
     observe?(.down, layer, gate)
     compute.multiplyAdd(gate, weights.down, to: updated)

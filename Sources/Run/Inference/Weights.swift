@@ -9,12 +9,13 @@ import TensorCore
 package struct DecoderLayerWeights: Sendable {
   let attentionNorm: TensorView
   let query: Linear
-  let key: Linear
-  let value: Linear
+  /// Key and value, which see the same rows.
+  let keyValue: [Linear]
+  /// Query, key and value.
+  let queryKeyValue: [Linear]
   let attentionOutput: Linear
   let feedForwardNorm: TensorView
-  let gate: Linear
-  let up: Linear
+  let gateUp: [Linear]
   let down: Linear
 }
 
@@ -127,10 +128,7 @@ extension ProjectorWeights {
 extension DecoderWeights {
   var matrices: [TensorView] {
     layers.flatMap { layer in
-      [
-        layer.query, layer.key, layer.value, layer.attentionOutput, layer.gate, layer.up,
-        layer.down,
-      ].map(\.weight)
+      (layer.queryKeyValue + [layer.attentionOutput] + layer.gateUp + [layer.down]).map(\.weight)
     } + [head.weight]
   }
 }
@@ -140,16 +138,21 @@ extension DecoderWeights {
     embedding = try lookup.tensor(.embedding)
     var layers: [DecoderLayerWeights] = []
     for layer in 0..<text.layerCount {
+      let query = try lookup.linear(.query, bias: .queryBias, layer)
+      let keyValue = [
+        try lookup.linear(.key, bias: .keyBias, layer),
+        try lookup.linear(.value, bias: .valueBias, layer),
+      ]
       layers.append(
         DecoderLayerWeights(
           attentionNorm: try lookup.tensor(.attentionNorm, layer),
-          query: try lookup.linear(.query, bias: .queryBias, layer),
-          key: try lookup.linear(.key, bias: .keyBias, layer),
-          value: try lookup.linear(.value, bias: .valueBias, layer),
+          query: query, keyValue: keyValue, queryKeyValue: [query] + keyValue,
           attentionOutput: try lookup.linear(.attentionOutput, bias: .attentionOutputBias, layer),
           feedForwardNorm: try lookup.tensor(.feedForwardNorm, layer),
-          gate: try lookup.linear(.gate, bias: .gateBias, layer),
-          up: try lookup.linear(.up, bias: .upBias, layer),
+          gateUp: [
+            try lookup.linear(.gate, bias: .gateBias, layer),
+            try lookup.linear(.up, bias: .upBias, layer),
+          ],
           down: try lookup.linear(.down, bias: .downBias, layer)))
     }
     self.layers = layers

@@ -1,6 +1,6 @@
 import CKernels
 import COpenBLAS
-import TensorCore
+package import TensorCore
 
 extension Compute {
   /// y = x · Wᵀ + b.
@@ -29,17 +29,37 @@ extension Compute {
         x.width == linear.inputs && y.width == linear.outputs && y.count == x.count,
         "\(x.count) x \(x.width) times \(linear.weight.shape) into \(y.count) x \(y.width)")
     }
-    guard x.count > 0 else { return }
+    guard x.count > 0, let first = linears.first?.weight.encoding else { return }
+    if linears.allSatisfy({ $0.weight.encoding == first }) {
+      multiplyAlike(x, linears, first, into: ys, add: add)
+      return
+    }
     for encoding in Encoding.allCases {
       let chosen = linears.indices.filter { linears[$0].weight.encoding == encoding }
       if chosen.isEmpty { continue }
-      if encoding == .f32 {
-        for index in chosen { multiplyPlain(x, linears[index], into: ys[index], add: add) }
-      } else {
-        multiplyTiled(
-          x, chosen.map { linears[$0] }, encoding, into: chosen.map { ys[$0] }, add: add)
-      }
+      multiplyAlike(
+        x, chosen.map { linears[$0] }, encoding, into: chosen.map { ys[$0] }, add: add)
     }
+  }
+
+  /// Layers whose weights are all in `encoding`.
+  private func multiplyAlike(
+    _ x: Rows, _ linears: [Linear], _ encoding: Encoding, into ys: [Rows], add: Bool
+  ) {
+    if encoding == .f32 {
+      for (linear, y) in zip(linears, ys) { multiplyPlain(x, linear, into: y, add: add) }
+    } else {
+      multiplyTiled(x, linears, encoding, into: ys, add: add)
+    }
+  }
+
+  /// Makes room for products of `rows` rows with any of `matrices`, which then allocate nothing.
+  package func reserve(rows: Int, for matrices: [TensorView]) {
+    let bytes = matrices.map { matrix in
+      matrix.encoding == .f32
+        ? 0 : unsafe vtw_packed_row_bytes(kernels, matrix.encoding.code, matrix.columns)
+    }
+    _ = unsafe scratch.packedActivations(rows * (bytes.max() ?? 0))
   }
 
   // MARK: Tiled encodings
@@ -62,24 +82,25 @@ extension Compute {
       }
     }
 
-    var pieces: [(layer: Int, panels: Range<Int>)] = []
     let panelBytes = unsafe vtw_panel_block_bytes(kernels, code, x.width)
     let allPanels = linears.reduce(0) { $0 + $1.weight.layout.paddedRows / 32 }
     let perPiece = max(
       1, min(Self.workBytes / max(panelBytes, 1), allPanels / (4 * threads)))
-    for (layer, linear) in linears.enumerated() {
-      let panels = linear.weight.layout.paddedRows / 32
-      for first in stride(from: 0, to: panels, by: perPiece) {
-        pieces.append((layer, first..<min(first + perPiece, panels)))
-      }
+    func pieceCount(_ linear: Linear) -> Int {
+      (linear.weight.layout.paddedRows / 32 + perPiece - 1) / perPiece
     }
-    parallel(pieces.count) { index in
-      let (layer, panels) = pieces[index]
+    parallel(linears.reduce(0) { $0 + pieceCount($1) }) { index in
+      var piece = index, layer = 0
+      while piece >= pieceCount(linears[layer]) {
+        piece -= pieceCount(linears[layer])
+        layer += 1
+      }
       let linear = linears[layer]
+      let first = piece * perPiece
       var matrix = unsafe linear.matrix
       unsafe vtw_multiply_panels(
-        kernels, &matrix, panels.lowerBound, panels.upperBound, packed, rows, ys[layer].address,
-        add ? 1 : 0)
+        kernels, &matrix, first, min(first + perPiece, linear.weight.layout.paddedRows / 32),
+        packed, rows, ys[layer].address, add ? 1 : 0)
     }
   }
 
