@@ -220,6 +220,24 @@ import Testing
     #expect(check.status == 0, "\(check.output)\(check.errors)")
   }
 
+  /// With this seed the samples that choose would take 9; those kept apart know better.
+  @Test func heldOutSamplesMoveTheLayer() throws {
+    let done = try Programs.run(
+      "vtwconvert",
+      [
+        Self.demo, "-o", folder.path("m.vtwm"), "--calib", Self.calibration, "--seed", "5",
+        "--encoding", "f32", "--json",
+      ])
+    try #require(done.status == 0, "\(done.errors)")
+    let found = try done.json
+    #expect(found["k_calibrated"]?.integerValue == 9 && found["k"]?.integerValue == 11)
+    #expect(done.errors.contains("K moved from 9 to 11"), "\(done.errors)")
+    let words = (found["explanation"]?.arrayValue ?? []).compactMap(\.stringValue)
+    #expect(
+      words.contains { $0.contains("moved up to K = 11; at K = 10, relation: mean KL is") },
+      "\(words)")
+  }
+
   /// What the sets lack stands in the record too, not only on the terminal.
   @Test func warningsOfTheSetsAreKept() throws {
     let done = try convert(

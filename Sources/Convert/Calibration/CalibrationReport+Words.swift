@@ -144,7 +144,7 @@ extension CalibrationReport {
     let judged = criterion.rule == .paper ? [curves.pooled] : curves.tasks
     return judged.compactMap { task in
       task.points.last { $0.k >= k && !criterion.passes($0) }.map { point in
-        "at K = \(point.k), \(printable(task.name)) has "
+        "at K = \(point.k), \(printable(task.name)): "
           + words(criterion, point, withIntervals: false)
       }
     }
