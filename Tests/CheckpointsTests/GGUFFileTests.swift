@@ -124,6 +124,14 @@ import Testing
         == "is a GGUF file of the other byte order (big-endian), which is not supported")
   }
 
+  @Test func refusesAPointerToTheFile() {
+    let pointer = Array("version https://git-lfs.github.com/spec/v1\noid sha256:00\n".utf8)
+    #expect(
+      throws: InputError(
+        "m.gguf", "is a Git LFS pointer, not the file itself; fetch it with 'git lfs pull'")
+    ) { try file(pointer) }
+  }
+
   @Test func refusesCountsThatCannotBe() {
     #expect(
       problem { $0.tensorCount = 1 << 40 }

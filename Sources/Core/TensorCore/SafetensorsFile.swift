@@ -96,10 +96,7 @@ package struct SafetensorsFile: Sendable {
     of region: ByteRegion
   ) throws(InputError) -> (object: JSONObject, byteCount: Int) {
     let file = region.name
-    if region.copy(0..<min(region.byteCount, 23)).elementsEqual("version https://git-lfs".utf8) {
-      throw InputError(
-        file, "is a Git LFS pointer, not the file itself; fetch it with 'git lfs pull'")
-    }
+    try region.refuseLFSPointer()
     guard region.byteCount >= 8 else {
       throw InputError(
         file, "has \(region.byteCount) bytes; a safetensors file begins with 8 for its header size")

@@ -30,6 +30,7 @@ package struct GGUFFile: Sendable {
 
   package init(_ region: ByteRegion) throws(InputError) {
     self.region = region
+    try region.refuseLFSPointer()
     var reader = GGUFReader(region)
     try Self.checkStart(&reader)
     let tensorCount = try reader.count(
