@@ -85,7 +85,7 @@ extension Compute {
     let panelBytes = unsafe vtw_panel_block_bytes(kernels, code, x.width)
     let allPanels = linears.reduce(0) { $0 + $1.weight.layout.paddedRows / 32 }
     let perPiece = max(
-      1, min(Self.workBytes / max(panelBytes, 1), allPanels / (4 * threads)))
+      1, min(Self.workBytes / max(panelBytes, 1), allPanels / (8 * threads)))
     func pieceCount(_ linear: Linear) -> Int {
       (linear.weight.layout.paddedRows / 32 + perPiece - 1) / perPiece
     }
