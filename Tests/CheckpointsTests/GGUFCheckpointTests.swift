@@ -187,16 +187,7 @@ import Testing
 
   /// The error of a tiny model that `change` has spoilt.
   private func problem(_ change: (inout TinyGGUF) -> Void) throws -> String? {
-    var tiny = TinyGGUF.model
-    change(&tiny)
-    let path = try folder.write(tiny.bytes, to: "m.gguf")
-    do throws(InputError) {
-      _ = try Checkpoint(at: path)
-      return nil
-    } catch {
-      #expect(error.file == path)
-      return error.problem
-    }
+    try TinyGGUF.problem(in: folder, change)
   }
 
   /// Which rows of the tiny model's file the rows of its queries are: row r begins with 4 + r / 8.

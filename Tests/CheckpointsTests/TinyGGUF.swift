@@ -1,4 +1,7 @@
+import Checkpoints
 import TensorCore
+import TestSupport
+import Testing
 
 /// A GGUF file of a few kilobytes, made of parts that a test may change before they are joined.
 ///
@@ -129,6 +132,22 @@ struct TinyGGUF {
       file.add("blk.0.\(name).weight", dimensions)
     }
     return file
+  }
+
+  /// What is wrong with a model that `change` has spoilt, in a file in `folder`; nil if it is taken.
+  static func problem(
+    in folder: TemporaryFolder, _ change: (inout TinyGGUF) -> Void
+  ) throws -> String? {
+    var tiny = model
+    change(&tiny)
+    let path = try folder.write(tiny.bytes, to: "m.gguf")
+    do throws(InputError) {
+      _ = try Checkpoint(at: path)
+      return nil
+    } catch {
+      #expect(error.file == path)
+      return error.problem
+    }
   }
 
   static var projector: TinyGGUF {

@@ -265,11 +265,13 @@ TARGET static void panel_q4(const void *w, const void *a, size_t rows, size_t st
   }
 }
 
-TARGET static void pack_q8(const float *x, size_t stride, size_t rows, size_t columns, void *packed) {
+TARGET static void pack_q8(const float *x, size_t stride, size_t rows, size_t columns,
+                           void *packed) {
   avx2_pack_groups(x, stride, rows, columns, Q8_GROUP, 128, 0, packed);
 }
 
-TARGET static void pack_q4(const float *x, size_t stride, size_t rows, size_t columns, void *packed) {
+TARGET static void pack_q4(const float *x, size_t stride, size_t rows, size_t columns,
+                           void *packed) {
   avx2_pack_groups(x, stride, rows, columns, Q4_GROUP, 8, 0, packed);
 }
 

@@ -14,7 +14,8 @@
 #define INLINE_BF16 TARGET_BF16 static inline __attribute__((always_inline))
 #define UNROLL _Pragma("clang loop unroll(full)")
 
-/* 12 rows of two sums and two registers of weights leave some to spare; q8 needs four per row. */
+/* 12 rows of two sums and two registers of weights leave some to spare.  Products with q8 and q4
+ * need four sums per row: 7 rows and the weights take 30 registers. */
 enum { TILE = 12, Q_TILE = 7 };
 
 /* Few rows are bound by memory: ask for the weights well before their use. */
@@ -353,7 +354,8 @@ TARGET_BF16 static void panel_bf16_dot(const void *w, const void *a, size_t rows
 #undef BODY
 
 /* [steps][rows][2] bf16. */
-TARGET_BF16 static void pack_bf16(const float *x, size_t stride, size_t rows, size_t columns, void *packed) {
+TARGET_BF16 static void pack_bf16(const float *x, size_t stride, size_t rows, size_t columns,
+                                  void *packed) {
   char *out = packed;
   for (size_t first = 0; first < columns; first += 32) {
     size_t count = columns - first < 32 ? columns - first : 32, pairs = (count + 1) / 2;
@@ -501,7 +503,8 @@ INLINE void panel_groups(const char *w, int form, int group, const char *a, int 
 }
 
 /* The activations of up to 8 rows as pack_groups of rows.inc lays them out. */
-INLINE void pack_groups(const float *x, size_t stride, size_t rows, size_t columns, int group, char *out) {
+INLINE void pack_groups(const float *x, size_t stride, size_t rows, size_t columns, int group,
+                        char *out) {
   const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
   /* Of the dwords [rows][8], the one that comes i-th in [8][rows]. */
   int32_t order[4 * 16] = {0};
@@ -565,11 +568,13 @@ INLINE void pack_groups(const float *x, size_t stride, size_t rows, size_t colum
   }
 }
 
-TARGET static void pack_q8(const float *x, size_t stride, size_t rows, size_t columns, void *packed) {
+TARGET static void pack_q8(const float *x, size_t stride, size_t rows, size_t columns,
+                           void *packed) {
   pack_groups(x, stride, rows, columns, Q8_GROUP, packed);
 }
 
-TARGET static void pack_q4(const float *x, size_t stride, size_t rows, size_t columns, void *packed) {
+TARGET static void pack_q4(const float *x, size_t stride, size_t rows, size_t columns,
+                           void *packed) {
   pack_groups(x, stride, rows, columns, Q4_GROUP, packed);
 }
 

@@ -29,7 +29,8 @@ typedef void vtw_panel_function(const void *w, const void *a, size_t rows, size_
                                 size_t ldc, int add);
 
 /* Packs `rows` rows of x, `stride` floats apart, as the panel function wants them. */
-typedef void vtw_pack_function(const float *x, size_t stride, size_t rows, size_t columns, void *packed);
+typedef void vtw_pack_function(const float *x, size_t stride, size_t rows, size_t columns,
+                               void *packed);
 
 /* Rewrites `steps` steps of a panel for its prepared panel function. */
 typedef void vtw_prepare_function(const void *w, size_t steps, void *out);

@@ -25,9 +25,7 @@ package struct Runtime {
     self.profile = profile
     tokenizer = try Tokenizer(file.tokenizer)
     encoder = PromptEncoder(
-      tokenizer: tokenizer, template: file.template,
-      imageTokenID: file.configuration.imageTokenID.map(Int32.init),
-      rowsPerImage: file.configuration.vision?.rowsPerImage ?? 0)
+      tokenizer: tokenizer, template: file.template, configuration: file.configuration)
     model = try Model(file.configuration, file.tensors, try engine.compute())
   }
 

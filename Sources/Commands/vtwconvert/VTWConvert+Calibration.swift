@@ -41,8 +41,6 @@ extension VTWConvert {
   func calibrator(_ subject: CalibrationSubject, compute: Compute) throws(InputError) -> Calibrator
   {
     let contents = subject.contents
-    let configuration = contents.configuration
-    let tokenizer = try Tokenizer(contents.tokenizer)
     var options = CalibrationOptions()
     options.answerTokens = calibTokens
     if let maxMemory {
@@ -50,11 +48,10 @@ extension VTWConvert {
       options.isMemoryStrict = true
     }
     return Calibrator(
-      model: try Model(configuration, subject.tensors, compute), tokenizer: tokenizer,
+      model: try Model(contents.configuration, subject.tensors, compute),
       encoder: PromptEncoder(
-        tokenizer: tokenizer, template: contents.template,
-        imageTokenID: configuration.imageTokenID.map(Int32.init),
-        rowsPerImage: configuration.vision?.rowsPerImage ?? 0),
+        tokenizer: try Tokenizer(contents.tokenizer), template: contents.template,
+        configuration: contents.configuration),
       imageSteps: contents.imageSteps, precision: subject.precision.kernel, options: options)
   }
 

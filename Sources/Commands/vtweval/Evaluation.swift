@@ -47,7 +47,7 @@ struct Evaluation {
 
     // The sweep gives KL at every K at once; answers need a run of their own per profile.
     let calibrator = Calibrator(
-      model: runtime.model, tokenizer: runtime.tokenizer, encoder: runtime.encoder,
+      model: runtime.model, encoder: runtime.encoder,
       imageSteps: runtime.file.imageSteps, precision: runtime.precision,
       options: CalibrationOptions())
     var refused: [RefusedSample] = []
@@ -163,24 +163,21 @@ struct Evaluation {
   var table: String {
     var text = ""
     let width = max(8, tallies.flatMap(\.keys).map(\.count).max() ?? 0)
-    func cell(_ text: String, _ width: Int) -> String {
-      String(repeating: " ", count: max(0, width - text.count)) + text
-    }
     func percent(_ value: Double?) -> String { value.map { fixed(100 * $0, 1) } ?? "-" }
     for (place, profile) in profiles.enumerated() {
       text += "profile \(printable(profile.name)), K = \(profile.withdrawalLayer)\n"
-      text += cell("", width + 2) + cell("n", 6) + cell("full %", 9) + cell("this %", 9)
-      text += cell("agree %", 9) + cell("mean KL", 9) + "\n"
+      var table = TextTable(columns: [width + 2, 6, 9, 9, 9, 9])
+      table.add(["", "n", "full %", "this %", "agree %", "mean KL"])
       for (name, tally) in rows(place) {
-        let shown = printable(name, limit: width)
-        text += "  " + shown + String(repeating: " ", count: max(0, width - shown.count))
-        text += cell(String(tally.count), 6)
-        text += cell(percent(Self.share(tally.correctFull, tally.withAnswer)), 9)
-        text += cell(percent(Self.share(tally.correct, tally.withAnswer)), 9)
-        text += cell(percent(Self.share(tally.agreeing, tally.count)), 9)
-        let mean = tally.divergence / Double(max(1, tally.positions))
-        text += cell(fixed(mean, 4), 9) + "\n"
+        table.add([
+          "  " + printable(name, limit: width), String(tally.count),
+          percent(Self.share(tally.correctFull, tally.withAnswer)),
+          percent(Self.share(tally.correct, tally.withAnswer)),
+          percent(Self.share(tally.agreeing, tally.count)),
+          fixed(tally.divergence / Double(max(1, tally.positions)), 4),
+        ])
       }
+      text += table.text
     }
     return text
   }

@@ -5,7 +5,6 @@ import Inference
 import Kernels
 import RuntimeSupport
 import SampleSets
-import Statistics
 import TensorCore
 import VTWMFile
 
@@ -16,7 +15,7 @@ struct PackingComparison {
   private let model: String
   private let reference: String
   /// Every task, then all together.
-  private let rows: [(name: String, samples: Int, sum: DivergenceSum)]
+  private let rows: [TaskCurve]
 
   /// - Parameter precision: how the model holds keys and values; nil for what its file says, as the
   ///   reference always does.
@@ -32,8 +31,8 @@ struct PackingComparison {
         file, profile: file.schedule.profiles[file.schedule.defaultProfile], engine: engine,
         precision: precision)
       return Calibrator(
-        model: runtime.model, tokenizer: runtime.tokenizer, encoder: runtime.encoder,
-        imageSteps: file.imageSteps, precision: runtime.precision, options: options)
+        model: runtime.model, encoder: runtime.encoder, imageSteps: file.imageSteps,
+        precision: runtime.precision, options: options)
     }
     let outcome = sides[0].compare(with: sides[1], on: samples, progress: progress)
     refused = outcome.refused
@@ -41,20 +40,9 @@ struct PackingComparison {
     self.model = model.path
     self.reference = reference.path
 
-    var tasks: [String: (samples: Int, sum: DivergenceSum)] = [:]
-    var all = DivergenceSum()
-    for divergence in outcome.divergences {
-      var sum = DivergenceSum()
-      for (kl, agrees) in zip(divergence.kl[0], divergence.agrees[0]) {
-        sum.add(kl: kl, agrees: agrees)
-      }
-      tasks[divergence.task, default: (0, DivergenceSum())].samples += 1
-      tasks[divergence.task]?.sum.merge(sum)
-      all.merge(sum)
-    }
-    rows =
-      tasks.sorted { $0.key < $1.key }.map { ($0.key, $0.value.samples, $0.value.sum) }
-      + [("all", outcome.divergences.count, all)]
+    // A comparison is a calibration with a single layer.
+    let curves = CalibrationCurves(outcome.divergences, layerCount: 1)
+    rows = curves.tasks + [curves.pooled]
   }
 
   var json: JSONValue {
@@ -63,36 +51,28 @@ struct PackingComparison {
       "tasks": .array(
         rows.map { row in
           [
-            "name": .string(row.name), "samples": .integer(row.samples),
-            "positions": .integer(row.sum.count),
-            "mean_kl": .number(rounded(row.sum.meanDivergence ?? 0, 9)),
-            "p95_kl": .number(rounded(row.sum.divergence(percentile: 95) ?? 0, 9)),
-            "max_kl": .number(rounded(row.sum.maxDivergence ?? 0, 9)),
-            "agreement": .number(rounded(row.sum.agreement ?? 0)),
+            "name": .string(row.name), "samples": .integer(row.sampleCount),
+            "positions": .integer(row.positionCount),
+            "mean_kl": .number(rounded(row.points[0].meanKL, 9)),
+            "p95_kl": .number(rounded(row.points[0].p95KL, 9)),
+            "max_kl": .number(rounded(row.points[0].maxKL, 9)),
+            "agreement": .number(rounded(row.points[0].agreement)),
           ]
         }),
     ]
   }
 
   var table: String {
-    let width = rows.map { printable($0.name, limit: 40).count }.max() ?? 0
-    func cell(_ text: String, _ width: Int) -> String {
-      String(repeating: " ", count: max(0, width - text.count)) + text
+    let names = rows.map { printable($0.name, limit: 40) }
+    var table = TextTable(columns: [names.map(\.count).max() ?? 0, 6, 8, 10, 10, 10, 9])
+    table.add(["", "n", "tokens", "mean", "95 %", "largest", "agree %"])
+    for (name, row) in zip(names, rows) {
+      let point = row.points[0]
+      table.add(
+        [name, String(row.sampleCount), String(row.positionCount)]
+          + [point.meanKL, point.p95KL, point.maxKL].map { fixed($0, 6) }
+          + [fixed(100 * point.agreement, 2)])
     }
-    var text = "KL(\(printable(model)) || \(printable(reference))), nats per token\n"
-    text += cell("", width) + cell("n", 6) + cell("tokens", 8) + cell("mean", 10)
-    text += cell("95 %", 10) + cell("largest", 10) + cell("agree %", 9) + "\n"
-    for row in rows {
-      let shown = printable(row.name, limit: 40)
-      text += shown + cell("", width - shown.count) + cell(String(row.samples), 6)
-      text += cell(String(row.sum.count), 8)
-      for value in [
-        row.sum.meanDivergence, row.sum.divergence(percentile: 95), row.sum.maxDivergence,
-      ] {
-        text += cell(value.map { fixed($0, 6) } ?? "-", 10)
-      }
-      text += cell(row.sum.agreement.map { fixed(100 * $0, 2) } ?? "-", 9) + "\n"
-    }
-    return text
+    return "KL(\(printable(model)) || \(printable(reference))), nats per token\n" + table.text
   }
 }

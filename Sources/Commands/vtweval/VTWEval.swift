@@ -108,8 +108,7 @@ struct VTWEval: ParsableCommand {
     let progress = ProgressLine("comparing", isQuiet: quiet)
     let comparison = try PackingComparison(
       model, reference: reference, answerTokens: maxTokens, engine: engine,
-      precision: cache.precision,
-      samples: samples.samples
+      precision: cache.precision, samples: samples.samples
     ) { progress.update($0) }
     progress.finish()
     try report(samples.refused + comparison.refused, used: comparison.sampleCount)

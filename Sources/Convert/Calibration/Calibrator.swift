@@ -21,18 +21,16 @@ package struct CalibrationOptions: Sendable {
 /// Measures what withdrawing at each layer does to the answers of a set.
 package struct Calibrator {
   private let model: Model
-  private let tokenizer: Tokenizer
   private let encoder: PromptEncoder
   private let imageSteps: ImageSteps?
   private let precision: KeyValueRows.Precision
   private let options: CalibrationOptions
 
   package init(
-    model: Model, tokenizer: Tokenizer, encoder: PromptEncoder, imageSteps: ImageSteps?,
+    model: Model, encoder: PromptEncoder, imageSteps: ImageSteps?,
     precision: KeyValueRows.Precision, options: CalibrationOptions
   ) {
     self.model = model
-    self.tokenizer = tokenizer
     self.encoder = encoder
     self.imageSteps = imageSteps
     self.precision = precision

@@ -79,9 +79,7 @@ extension Rows {
   /// Copies of the rows `indices`, in that order.
   fileprivate func gathered(_ indices: [Int]) -> Rows {
     let rows = Rows(count: indices.count, width: width)
-    for (place, row) in indices.enumerated() {
-      rows[place..<place + 1].copyRows(from: self[row..<row + 1])
-    }
+    rows.copyRows(indices, of: self)
     return rows
   }
 

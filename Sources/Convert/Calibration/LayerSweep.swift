@@ -122,10 +122,7 @@ package struct LayerSweep {
   /// Branch `layer` starts as the text rows of the full pass.
   private func startBranch(_ layer: Int, of state: State) {
     guard state.input.fullPass == nil else { return }
-    let branch = state.branch(layer)
-    for (place, row) in state.branchRows.enumerated() {
-      branch[place..<place + 1].copyRows(from: state.base[row..<row + 1])
-    }
+    state.branch(layer).copyRows(state.branchRows, of: state.base)
   }
 
   /// Takes the full pass and then all branches of a sample through `layer`, in groups of whole

@@ -157,9 +157,7 @@ package struct TextDecoder: Sendable {
   /// Copies the rows `indices` of `x` together.
   private func gather(_ indices: [Int], of x: Rows, _ scratch: Scratch) -> Rows {
     let target = scratch.live[0..<indices.count]
-    for (place, row) in indices.enumerated() {
-      target[place..<place + 1].copyRows(from: x[row..<row + 1])
-    }
+    target.copyRows(indices, of: x)
     return target
   }
 }

@@ -9,7 +9,8 @@ import TensorCore
 package struct DecoderLayerWeights: Sendable {
   let attentionNorm: TensorView
   let query: Linear
-  /// Key and value, which see the same rows.
+  // Lists of those that see the same rows are made once: the layer loop allocates none.
+  /// Key and value.
   let keyValue: [Linear]
   /// Query, key and value.
   let queryKeyValue: [Linear]

@@ -101,6 +101,14 @@
     unsafe address.update(from: other.address, count: count * width)
   }
 
+  /// Overwrites the rows one after another by the rows `indices` of `other`, as many and as wide.
+  package func copyRows(_ indices: [Int], of other: Rows) {
+    precondition(indices.count == count, "\(indices.count) rows into \(count)")
+    for (place, row) in indices.enumerated() {
+      self[place..<place + 1].copyRows(from: other[row..<row + 1])
+    }
+  }
+
   /// Sets every value to `value`.
   package func fill(with value: Float) {
     unsafe address.update(repeating: value, count: count * width)

@@ -27,6 +27,16 @@ package struct PromptEncoder: Sendable {
     self.rowsPerImage = rowsPerImage
   }
 
+  /// An encoder for the model that `configuration` describes.
+  package init(
+    tokenizer: Tokenizer, template: PromptTemplate, configuration: ModelConfiguration
+  ) {
+    self.init(
+      tokenizer: tokenizer, template: template,
+      imageTokenID: configuration.imageTokenID.map(Int32.init),
+      rowsPerImage: configuration.vision?.rowsPerImage ?? 0)
+  }
+
   /// Encodes `text` as it is; the placeholder marks where an image goes.
   ///
   /// Text before the first image is of class system, other text of class user; without an image

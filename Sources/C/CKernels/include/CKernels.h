@@ -83,7 +83,7 @@ size_t vtw_panel_block_bytes(const vtw_kernels *k, vtw_encoding encoding, size_t
 size_t vtw_row_tiles(const vtw_kernels *k, vtw_encoding encoding, size_t rows);
 
 /* Packs row tile `tile` of x[rows][columns] into `packed` (rows * vtw_packed_row_bytes bytes):
- * rounded to bf16 for bf16 weights, quantised per row and 32 columns for q8, f32 for f16. */
+ * rounded to bf16 for bf16 weights, quantised to 8 bits for q8 and q4, f32 for f16. */
 void vtw_pack_tile(const vtw_kernels *k, vtw_encoding encoding, const float *x, size_t rows,
                    size_t columns, size_t tile, void *packed);
 
