@@ -63,12 +63,10 @@ extension Compute {
       return
     }
     let packed = unsafe pack(x, encoding)
-    let panels = gate.panelCount
-    let perPiece = panelsPerPiece(encoding, inputs: x.width, panelCount: panels)
-    parallel((panels + perPiece - 1) / perPiece) { piece in
-      let first = piece * perPiece
-      unsafe multiply(packed, gate, first, perPiece, .store, into: y)
-      unsafe multiply(packed, up, first, perPiece, .gate(activation), into: y)
+    let pieces = pieces(of: gate.panelCount, encoding, inputs: x.width)
+    parallel(pieces.count) { index in
+      unsafe multiply(packed, gate, pieces[index], .store, into: y)
+      unsafe multiply(packed, up, pieces[index], .gate(activation), into: y)
     }
   }
 
@@ -136,20 +134,21 @@ extension Compute {
     return unsafe UnsafeRawPointer(packed)
   }
 
-  /// Panels of weights in a piece of work, of `panelCount` in all.
-  private func panelsPerPiece(_ encoding: Encoding, inputs: Int, panelCount: Int) -> Int {
+  /// Pieces of work of `panelCount` panels.
+  private func pieces(of panelCount: Int, _ encoding: Encoding, inputs: Int) -> Pieces {
     let panelBytes = unsafe vtw_panel_block_bytes(kernels, encoding.code, inputs)
-    return max(1, min(Self.workBytes / max(panelBytes, 1), panelCount / (8 * threads)))
+    return Pieces(
+      of: panelCount, atMost: Self.workBytes / max(panelBytes, 1), threads: threads)
   }
 
-  /// The outputs of `count` panels from `first` on, or as many as there are.
+  /// The outputs of the panels `range`.
   @unsafe private func multiply(
-    _ packed: UnsafeRawPointer, _ linear: Linear, _ first: Int, _ count: Int,
-    _ epilogue: Epilogue, into y: Rows
+    _ packed: UnsafeRawPointer, _ linear: Linear, _ range: Range<Int>, _ epilogue: Epilogue,
+    into y: Rows
   ) {
     var matrix = unsafe linear.matrix
     unsafe vtw_multiply_panels(
-      kernels, &matrix, first, min(first + count, linear.panelCount), packed, y.count, y.address,
+      kernels, &matrix, range.lowerBound, range.upperBound, packed, y.count, y.address,
       epilogue.code)
   }
 
@@ -157,16 +156,20 @@ extension Compute {
     _ x: Rows, _ linears: [Linear], _ encoding: Encoding, _ epilogue: Epilogue, into ys: [Rows]
   ) {
     let packed = unsafe pack(x, encoding)
-    let perPiece = panelsPerPiece(
-      encoding, inputs: x.width, panelCount: linears.reduce(0) { $0 + $1.panelCount })
-    func pieceCount(_ linear: Linear) -> Int { (linear.panelCount + perPiece - 1) / perPiece }
-    parallel(linears.reduce(0) { $0 + pieceCount($1) }) { index in
-      var piece = index, layer = 0
-      while piece >= pieceCount(linears[layer]) {
-        piece -= pieceCount(linears[layer])
-        layer += 1
+    let pieces = pieces(
+      of: linears.reduce(0) { $0 + $1.panelCount }, encoding, inputs: x.width)
+    parallel(pieces.count) { index in
+      // The panels of all layers follow each other.
+      let piece = pieces[index]
+      var first = 0
+      for (linear, y) in zip(linears, ys) {
+        let mine = piece.clamped(to: first..<first + linear.panelCount)
+        if !mine.isEmpty {
+          unsafe multiply(
+            packed, linear, mine.lowerBound - first..<mine.upperBound - first, epilogue, into: y)
+        }
+        first += linear.panelCount
       }
-      unsafe multiply(packed, linears[layer], piece * perPiece, perPiece, epilogue, into: ys[layer])
     }
   }
 
