@@ -52,6 +52,28 @@ import Testing
     expectClose(found.1, expected.1, relative: 1e-4, absolute: 1e-5)
   }
 
+  /// Texts weight the errors of q4, and of nothing else; an even sum of all errors then grows.
+  @Test func textsWeightTheErrorsOfTextModels() throws {
+    let model = fixturePath("gguf/rope-llama3/model.gguf")
+    let texts = try folder.write(Array("What is it?\n\nA cat, and a dog.\n".utf8), to: "t.txt")
+    func error(_ output: String, _ options: [String]) throws -> Double {
+      let done = try convert(model, output, options)
+      try #require(done.status == 0, "\(done.errors)")
+      let errors = try #require(try done.json["errors"])
+      return ["query", "gate", "down"].reduce(0) {
+        $0 + (errors["text.layers.1.\($1)"]?.doubleValue ?? .nan)
+      }
+    }
+    let plain = try error("p.vtwm", ["--encoding", "q4"])
+    let weighted = try error("w.vtwm", ["--encoding", "q4", "--calib", texts])
+    #expect(weighted > plain)
+    let without = ["--encoding", "q4", "--calib", texts, "--no-importance"]
+    #expect(try error("n.vtwm", without) == plain)
+    #expect(try error("a.vtwm", ["--encoding", "q8", "--calib", texts, "--importance"]) > 0)
+    let info = try Programs.run("vtwinfo", [folder.path("w.vtwm"), "--json"])
+    #expect(try info.json["provenance"]?["options"]?["importance"] == true)
+  }
+
   @Test func textModelsHaveNoVision() throws {
     try #require(try convert(fixturePath("gguf/rope-llama3/model.gguf"), "m.vtwm").status == 0)
     let info = try Programs.run("vtwinfo", [folder.path("m.vtwm"), "--json", "--verify"])

@@ -16,10 +16,7 @@ extension VTWConvert {
   func calibrationSamples(
     _ configuration: ModelConfiguration
   ) throws(InputError) -> CalibrationSamples? {
-    guard !calib.isEmpty else { return nil }
-    guard configuration.vision != nil else {
-      throw InputError(input, "is a text-only model; --calib needs one that sees images")
-    }
+    guard !calib.isEmpty, configuration.vision != nil else { return nil }
     var all = SampleSet(samples: [])
     for argument in calib { all.append(try SampleSet(argument: argument, isRaw: raw)) }
     if let calibLimit { all = all.limited(to: calibLimit, seed: seed) }

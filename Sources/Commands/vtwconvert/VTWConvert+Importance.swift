@@ -10,6 +10,33 @@ import TensorCore
 import VTWMFile
 
 extension VTWConvert {
+  /// The texts that weight the errors of a model that sees no images; nil for one that does, and
+  /// without `--calib`.
+  func calibrationTexts(_ configuration: ModelConfiguration) throws(InputError) -> SampleSet? {
+    guard !calib.isEmpty, configuration.vision == nil else { return nil }
+    guard statistics.stats == nil, !statistics.resume, calib.allSatisfy(TextLines.isOne) else {
+      throw InputError(
+        input,
+        "is a text-only model; --calib takes .txt files of a text per line, for --importance")
+    }
+    var texts = SampleSet(samples: [])
+    for argument in calib { texts.append(try TextLines.read(argument)) }
+    return calibLimit.map { texts.limited(to: $0, seed: seed) } ?? texts
+  }
+
+  /// Whether what the samples feed each matrix weights the errors of its weights.
+  ///
+  /// Unless it is asked for, only where it pays: the error of q4 shows in the answers, that of
+  /// longer encodings hardly, and weights that had 4 bits before have none.  Shards would each have
+  /// to measure all samples.
+  func weightsErrors(_ checkpoint: Checkpoint, _ plan: PackPlan) -> Bool {
+    importance
+      ?? (!calib.isEmpty && statistics.shard == nil
+        && plan.encodings.contains { key, encoding in
+          encoding == .q4 && checkpoint.tensors[key]?.format.name != "Q4_0"
+        })
+  }
+
   /// What an error in each input column of each matrix costs on `samples`.
   ///
   /// The model runs with all matrices in q8, whose own error changes these numbers by less than the

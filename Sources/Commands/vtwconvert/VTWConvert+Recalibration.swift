@@ -16,7 +16,7 @@ extension VTWConvert {
     for (option, isGiven) in [
       ("--encoding", encoding != nil), ("--vision-tower", visionTower != nil),
       ("--template", template != nil), ("--mmproj", mmproj != nil),
-      ("--encoding-for", !encodingFor.isEmpty), ("--importance", importance),
+      ("--encoding-for", !encodingFor.isEmpty), ("--importance", importance == true),
     ] where isGiven {
       throw InputError(input, "is packed already; \(option) needs the checkpoint")
     }

@@ -65,13 +65,23 @@ struct VTWConvert: ParsableCommand {
       """, valueName: "pattern=type"))
   var encodingFor: [String] = []
 
-  @Flag(help: "Weight the errors of weights by what the --calib sets feed each matrix.")
-  var importance = false
+  @Flag(
+    inversion: .prefixedNo,
+    help: """
+      Weight the errors of weights by what the --calib sets feed each matrix (default: if weights \
+      become q4, but not for --shard and --merge).
+      """)
+  var importance: Bool?
 
   @Option(help: "Chat template by name, if the checkpoint's own is not recognised.")
   var template: String?
 
-  @Option(help: ArgumentHelp("A calibration set; repeat for several.", valueName: "[name=]path"))
+  @Option(
+    help: ArgumentHelp(
+      """
+      A calibration set; repeat for several. A text-only model takes .txt files of a text per \
+      line, for --importance.
+      """, valueName: "[name=]path"))
   var calib: [String] = []
 
   @Option(help: "Set the withdrawal layer by hand.")
@@ -129,7 +139,7 @@ struct VTWConvert: ParsableCommand {
         "--encoding-for '\(printable(rule))' must be PATTERN=TYPE with TYPE q4, q8, bf16, f16 or f32."
       )
     }
-    guard !importance || !calib.isEmpty else {
+    guard importance != true || !calib.isEmpty else {
       throw ValidationError("--importance measures a --calib set; name one.")
     }
     guard (1...4096).contains(calibTokens) else {
@@ -166,6 +176,7 @@ struct VTWConvert: ParsableCommand {
       isStrict: strict)
     try checkLayer(of: checkpoint.configuration)
     let samples = try calibrationSamples(checkpoint.configuration)
+    let texts = try calibrationTexts(checkpoint.configuration)
     say(ConvertText.source(checkpoint, input: input))
     for name in checkpoint.ignoredTensors.prefix(1) {
       say(
@@ -180,9 +191,10 @@ struct VTWConvert: ParsableCommand {
       checkpoint.configuration, encoding: packedEncoding,
       rules: encodingFor.compactMap(EncodingRule.init))
     var columnWeights: [TensorKey: [Float]] = [:]
-    if let samples, importance {
+    let isWeighted = weightsErrors(checkpoint, plan)
+    if isWeighted, let fed = samples?.choose ?? texts {
       columnWeights = try measureImportance(
-        on: samples.choose.samples, checkpoint: checkpoint, compute: compute)
+        on: fed.samples, checkpoint: checkpoint, compute: compute)
     }
     let weighted = clock.now
 
@@ -206,7 +218,7 @@ struct VTWConvert: ParsableCommand {
     let schedule = self.schedule(report, layerCount: checkpoint.configuration.text.layerCount)
     try writer.seal(
       schedule: schedule, layerKL: report?.layerKL ?? [], calibration: report?.json,
-      provenance: provenance(checkpoint, errors: errors),
+      provenance: provenance(checkpoint, isWeighted: isWeighted, errors: errors),
       keyValuePrecision: plan.keyValuePrecision)
     removeLeftStatistics()
     let result = ConvertResult(
@@ -270,7 +282,9 @@ struct VTWConvert: ParsableCommand {
     if !quiet { StandardError.write(text) }
   }
 
-  private func provenance(_ checkpoint: Checkpoint, errors: PackErrors) -> JSONValue {
+  private func provenance(
+    _ checkpoint: Checkpoint, isWeighted: Bool, errors: PackErrors
+  ) -> JSONValue {
     [
       "converter": .string("vtwconvert \(Program.version)"),
       "inputs": .array(
@@ -278,7 +292,7 @@ struct VTWConvert: ParsableCommand {
       "options": [
         "encoding": .string(packedEncoding.name),
         "encoding_for": .array(encodingFor.map(JSONValue.string)),
-        "importance": .bool(importance), "k": k.map(JSONValue.integer) ?? .null,
+        "importance": .bool(isWeighted), "k": k.map(JSONValue.integer) ?? .null,
       ],
       "errors": errors.json,
     ]

@@ -102,7 +102,7 @@ struct VTWEval: ParsableCommand {
       model.tokenizer.pieces == reference.tokenizer.pieces
     else { throw InputError(file, "is not the same model as '\(printable(reference.path))'") }
     let samples = try samples { (argument) throws(InputError) in
-      argument.hasSuffix(".txt")
+      TextLines.isOne(argument)
         ? try TextLines.read(argument) : try SampleSet(argument: argument)
     }
     let progress = ProgressLine("comparing", isQuiet: quiet)

@@ -56,7 +56,9 @@ package struct Calibrator {
     _ samples: [Sample], progress: (Double) -> Bool,
     batchDone: (Outcome) throws(InputError) -> Void
   ) throws(InputError) -> Bool {
-    try inBatches(samples, progress: progress) { (batch, refused, share) throws(InputError) in
+    try inBatches(
+      samples, prepare: { (sample) throws(InputError) in try prepare(sample) }, progress: progress
+    ) { (batch, refused, share) throws(InputError) in
       var outcome = Outcome(divergences: [], refused: refused)
       let work = LayerSweep(model, precision: precision).run(
         batch.map(\.input), progress: { progress(share($0)) }
@@ -83,7 +85,10 @@ package struct Calibrator {
     let moments = InputMoments()
     let layerCount = Double(model.configuration.text.layerCount)
     try inBatches(
-      samples, observe: moments.add,
+      samples,
+      prepare: { (sample) throws(InputError) in
+        try prepareAnyText(sample, observe: moments.add)
+      },
       progress: {
         progress($0)
         return true
@@ -105,7 +110,7 @@ package struct Calibrator {
   /// Prepares `samples` and hands them to `body` in batches within the memory bound.
   ///
   /// - Parameters:
-  ///   - observe: is shown the inputs of the products of tower and projector.
+  ///   - prepare: makes the input of a sample.
   ///   - progress: takes the share done, 0...1; false ends the run.
   ///   - body: takes a batch, the samples beside it that cannot be used, and what turns a share of
   ///     the batch into one of all samples; false ends the run.
@@ -113,7 +118,8 @@ package struct Calibrator {
   /// - Throws: `InputError` if the memory bound is too small for a sample, or by `body`.
   @discardableResult
   private func inBatches(
-    _ samples: [Sample], observe: InputObserver? = nil, progress: (Double) -> Bool,
+    _ samples: [Sample], prepare: (Sample) throws(InputError) -> SweepInput,
+    progress: (Double) -> Bool,
     body: (Batch, [RefusedSample], (Double) -> Double) throws(InputError) -> Bool
   ) throws(InputError) -> Bool {
     var next = 0
@@ -130,7 +136,7 @@ package struct Calibrator {
         let sample = samples[next]
         do throws(InputError) {
           let input: SweepInput
-          if let ready = carried { input = ready } else { input = try prepare(sample, observe) }
+          if let ready = carried { input = ready } else { input = try prepare(sample) }
           carried = nil
           var grown = memory
           grown.add(input)
@@ -201,6 +207,17 @@ package struct Calibrator {
       fullPass: fullPass)
   }
 
+  /// The same, but a raw sample without images is text whose every row predicts a token.
+  private func prepareAnyText(
+    _ sample: Sample, observe: InputObserver? = nil
+  ) throws(InputError) -> SweepInput {
+    guard sample.isRaw, sample.images.isEmpty else { return try prepare(sample, observe) }
+    let input = try encoder.raw(sample.question ?? "", imageCount: 0)
+    guard !input.ids.isEmpty else { throw InputError("", "has no tokens") }
+    try checkLength(input)
+    return SweepInput(input: input, visual: nil, answerRows: 0..<input.ids.count)
+  }
+
   private func checkLength(_ input: ModelInput) throws(InputError) {
     let context = model.configuration.text.contextLength
     guard input.ids.count <= context else {
@@ -230,8 +247,7 @@ package struct Calibrator {
     var outcome = Outcome(divergences: [], refused: [])
     for (index, sample) in samples.enumerated() {
       do {
-        let isText = sample.isRaw && sample.images.isEmpty
-        let input = isText ? try text(sample) : try prepare(sample)
+        let input = try prepareAnyText(sample)
         var otherInput = input
         if input.visual != nil {
           otherInput.visual = try other.model.encode(other.pixels(sample))
@@ -246,14 +262,6 @@ package struct Calibrator {
       progress(Double(index + 1) / Double(samples.count))
     }
     return outcome
-  }
-
-  /// A text by itself; every row predicts a token.
-  private func text(_ sample: Sample) throws(InputError) -> SweepInput {
-    let input = try encoder.raw(sample.question ?? "", imageCount: 0)
-    guard !input.ids.isEmpty else { throw InputError("", "has no tokens") }
-    try checkLength(input)
-    return SweepInput(input: input, visual: nil, answerRows: 0..<input.ids.count)
   }
 
   private func answerLogits(_ input: SweepInput) -> Rows {

@@ -1,13 +1,15 @@
-import SampleSets
-import TensorCore
+package import TensorCore
 
-/// Texts to be scored token by token: the lines of a file.
-enum TextLines {
+/// Texts that a model reads token by token: the lines of a file.
+package enum TextLines {
+  /// Whether the argument of a set means such a file.
+  package static func isOne(_ argument: String) -> Bool { argument.hasSuffix(".txt") }
+
   // Far more than any test set.
   private static let limit = 1 << 26
 
   /// Each line that is not blank as a raw sample without images; the file is the task.
-  static func read(_ path: String) throws(InputError) -> SampleSet {
+  package static func read(_ path: String) throws(InputError) -> SampleSet {
     let bytes = try fileBytes(at: path, limit: limit)
     guard let text = String(validating: bytes, as: UTF8.self) else {
       throw InputError(path, "is not UTF-8")
