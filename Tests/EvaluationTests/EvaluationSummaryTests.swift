@@ -1,3 +1,4 @@
+import Architecture
 import Evaluation
 import Statistics
 import Testing

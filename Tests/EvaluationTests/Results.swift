@@ -1,5 +1,6 @@
 import Architecture
 import Evaluation
+import Inference
 import SampleSets
 
 /// Questions and results made up for tests.

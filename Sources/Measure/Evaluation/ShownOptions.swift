@@ -31,7 +31,7 @@ struct ShownOptions: Equatable {
     if !named.isEmpty { return named.count == 1 ? named.first : nil }
     let alone = Set(words.indices.compactMap { optionAlone(words, at: $0) })
     if !alone.isEmpty { return alone.count == 1 ? alone.first : nil }
-    return letter(ofTextIn: answer)
+    return letter(ofText: answer) ?? letter(ofTextIn: answer)
   }
 
   /// The option that the set's answer names by its letter, or by its text as a whole.
@@ -39,8 +39,14 @@ struct ShownOptions: Equatable {
     let expected = Self.plain(expected)
     if expected.count == 1, let letter = expected.first, letters.contains(letter) { return letter }
     if let (letter, _) = leading(expected) { return letter }
-    let same = letters.indices.filter { letterWords(texts[$0]) == letterWords(expected) }
-    return same.count == 1 && !expected.isEmpty ? letters[same[0]] : nil
+    return letter(ofText: expected)
+  }
+
+  /// The one option whose text `text` is, word by word.
+  private func letter(ofText text: String) -> Character? {
+    let words = letterWords(text)
+    let same = letters.indices.filter { letterWords(texts[$0]) == words }
+    return same.count == 1 && !words.isEmpty ? letters[same[0]] : nil
   }
 
   // MARK: Reading the question
