@@ -53,6 +53,8 @@ import Testing
     // 0, 3, 0, 0: standard deviation 1.5, Student's t of 3 degrees 3.182446.
     let interval = try #require(all.tokensDifference.interval)
     #expect(abs(interval.lowerBound - (0.75 - 3.182446 * 0.75)) < 1e-9)
+    // Lengths and times are never below zero, differences may be.
+    #expect(all.tokens.interval?.lowerBound == 0 && interval.lowerBound < 0)
     #expect(all.secondsFull.value == (2 + 3 * 1.875) / 4)
     #expect(all.seconds.value == (1 + 3 * 1.875) / 4)
     #expect(all.secondsRatio.value == 6.625 / 7.625)

@@ -96,7 +96,8 @@ extension EvaluationSummary.Row {
     }
     tokensFull = mean(tokens(0))
     self.tokens = mean(tokens(schedule))
-    tokensDifference = mean { tokens(schedule)($0) - tokens(0)($0) }
+    let differences = results.map { (y: tokens(schedule)($0) - tokens(0)($0), x: 1.0) }
+    tokensDifference = .ratio(differences, isNonnegative: false)
     secondsFull = mean { $0.seconds(0) }
     seconds = mean { $0.seconds(schedule) }
     secondsRatio = .ratio(results.map { (y: $0.seconds(schedule), x: $0.seconds(0)) })
@@ -150,10 +151,15 @@ extension EvaluationSummary.Estimate {
     Self(value: shares.difference, interval: shares.differenceInterval())
   }
 
-  /// Σy / Σx with the interval of the ratio estimator.
-  fileprivate static func ratio(_ pairs: [(y: Double, x: Double)]) -> Self {
+  /// Σy / Σx with the interval of the ratio estimator, cut at zero where no y can be below.
+  fileprivate static func ratio(
+    _ pairs: [(y: Double, x: Double)], isNonnegative: Bool = true
+  ) -> Self {
     let whole = pairs.reduce(0) { $0 + $1.x }
     guard whole > 0 else { return Self() }
-    return Self(value: pairs.reduce(0) { $0 + $1.y } / whole, interval: ratioInterval(of: pairs))
+    let interval = ratioInterval(of: pairs).map {
+      isNonnegative ? max(0, $0.lowerBound)...$0.upperBound : $0
+    }
+    return Self(value: pairs.reduce(0) { $0 + $1.y } / whole, interval: interval)
   }
 }
