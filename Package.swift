@@ -91,6 +91,12 @@ targets += stage(
   "SampleSets", in: "Measure", uses: ["TensorCore", "Architecture", "Prompting"],
   testsUse: [crypto])
 
+targets += stage(
+  "Evaluation", in: "Measure",
+  uses: [
+    "TensorCore", "Architecture", "Kernels", "Prompting", "Inference", "SampleSets", "Statistics",
+  ])
+
 // Convert
 targets += stage(
   "Checkpoints", in: "Convert", uses: ["TensorCore", "Architecture"], testsUse: ["Prompting"])
@@ -146,7 +152,7 @@ targets += command(
   "vtweval",
   uses: [
     "TensorCore", "Architecture", "VTWMFile", "Kernels", "Prompting", "Inference", "SampleSets",
-    "Statistics", "Calibration", "RuntimeSupport",
+    "Statistics", "Evaluation", "Calibration", "RuntimeSupport",
   ])
 
 let package = Package(

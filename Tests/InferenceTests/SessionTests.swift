@@ -49,6 +49,23 @@ import Testing
     return result.copy()
   }
 
+  /// What was said after the mark leaves nothing behind.
+  @Test(arguments: [0, 1, 2], KeyValueRows.Precision.allCases)
+  func rewindingGivesTheSameAgain(k: Int, precision: KeyValueRows.Precision) throws {
+    let session = Session(model, profile: withdrawing(at: k), precision: precision)
+    _ = try session.prefill(Self.input, visual: visual)
+    let mark = session.mark
+    let once = [3, 5, 8].map { session.step($0).copy() }
+    let bytes = session.keyValueBytes
+    session.rewind(to: mark)
+    #expect(session.position == Self.input.ids.count && session.rowCount(of: .generated) == 0)
+    _ = session.step(40)
+    _ = session.step(41)
+    session.rewind(to: mark)
+    #expect([3, 5, 8].map { session.step($0).copy() } == once)
+    #expect(session.keyValueBytes == bytes)
+  }
+
   private func withdrawing(at k: Int) -> ScheduleProfile {
     ScheduleProfile(withdrawingAt: k, of: Self.layerCount)
   }

@@ -72,12 +72,7 @@ package struct ScheduleOptions: ParsableArguments {
   ) throws(InputError) -> ScheduleProfile {
     let layerCount = schedule.layerCount
     if full { return ScheduleProfile(name: "full", withdrawingAt: layerCount, of: layerCount) }
-    if let k {
-      guard (0...layerCount).contains(k) else {
-        throw InputError(file, "--k \(k) is outside 0...\(layerCount)")
-      }
-      return ScheduleProfile(name: "k=\(k)", withdrawingAt: k, of: layerCount)
-    }
+    if let k { return try schedule.profile(withdrawingAt: k, file: file) }
     if let eta {
       guard !schedule.candidates.isEmpty else {
         throw InputError(file, "has no calibration, so --eta chooses nothing; use --k")
@@ -85,13 +80,28 @@ package struct ScheduleOptions: ParsableArguments {
       let k = schedule.candidates.last { $0.eta <= eta }?.withdrawalLayer ?? layerCount
       return ScheduleProfile(name: "eta=\(eta)", withdrawingAt: k, of: layerCount)
     }
-    if let profile {
-      guard let match = schedule.profiles.first(where: { $0.name == profile }) else {
-        let names = schedule.profiles.map { printable($0.name) }.joined(separator: ", ")
-        throw InputError(file, "has no profile '\(printable(profile))'; it has \(names)")
-      }
-      return match
-    }
+    if let profile { return try schedule.profile(named: profile, file: file) }
     return schedule.profiles[schedule.defaultProfile]
+  }
+}
+
+extension TokenSchedule {
+  /// What `--k` asks for.
+  package func profile(
+    withdrawingAt k: Int, file: String
+  ) throws(InputError) -> ScheduleProfile {
+    guard (0...layerCount).contains(k) else {
+      throw InputError(file, "--k \(k) is outside 0...\(layerCount)")
+    }
+    return ScheduleProfile(name: "k=\(k)", withdrawingAt: k, of: layerCount)
+  }
+
+  /// What `--profile` asks for.
+  package func profile(named name: String, file: String) throws(InputError) -> ScheduleProfile {
+    guard let match = profiles.first(where: { $0.name == name }) else {
+      let names = profiles.map { printable($0.name) }.joined(separator: ", ")
+      throw InputError(file, "has no profile '\(printable(name))'; it has \(names)")
+    }
+    return match
   }
 }

@@ -2,7 +2,10 @@ import Architecture
 import ArgumentParser
 import Calibration
 import CommandSupport
+import Evaluation
+import Glibc
 import Inference
+import Kernels
 import RuntimeSupport
 import SampleSets
 import TensorCore
@@ -18,11 +21,13 @@ struct VTWEval: ParsableCommand {
     commandName: "vtweval",
     abstract: "Measure what withdrawal does to the answers of a set, task by task.",
     discussion: """
-      Every question is answered greedily by the full model and by each profile. Accuracy is \
-      exact match with the set's answer, agreement is an answer equal to the full model's, and KL \
-      is that of the calibration, over the answer positions. With --against, nothing is withdrawn: \
-      KL(this file || the reference) tells what packing cost, over the answers' tokens, or over every \
-      token of a .txt file, whose lines are texts; --kv is then for this file alone.
+      Every question is answered greedily by the full model and by each profile in turn, and timed: \
+      accuracy, answers that stay the full model's, KL and top-1 agreement at the answer positions, \
+      length and time, paired question by question, with 95 % confidence intervals. \
+      formats/evaluation.md defines all of it, and --results and --json. Ctrl-C ends after the \
+      question at hand. With --against, nothing is withdrawn: KL(this file || the reference) tells \
+      what packing cost, over the answers' tokens, or over every token of a .txt file, whose lines \
+      are texts; --kv is then for this file alone.
       """,
     version: Program.version)
 
@@ -32,8 +37,7 @@ struct VTWEval: ParsableCommand {
   @Argument(help: ArgumentHelp("Image-and-question sets.", valueName: "[name=]path"))
   var sets: [String]
 
-  @Option(help: "Withdraw at this layer; repeat for several (default: the file's profiles).")
-  var k: [Int] = []
+  @OptionGroup var answers: AnswerOptions
 
   @Option(
     help: ArgumentHelp(
@@ -62,6 +66,9 @@ struct VTWEval: ParsableCommand {
   mutating func validate() throws {
     guard !sets.isEmpty else { throw ValidationError("Name at least one set.") }
     guard maxTokens > 0 else { throw ValidationError("--max-tokens must be at least 1.") }
+    guard against == nil || !answers.isUsed else {
+      throw ValidationError("--against compares files; profiles and answers have no part in it.")
+    }
     if let limit, limit < 1 { throw ValidationError("--limit must be at least 1.") }
   }
 
@@ -77,22 +84,48 @@ struct VTWEval: ParsableCommand {
     let runtime = try Runtime(
       model, profile: model.schedule.profiles[model.schedule.defaultProfile], engine: engine,
       precision: cache.precision)
-    let layerCount = model.schedule.layerCount
-    for layer in k where !(0...layerCount).contains(layer) {
-      throw InputError(file, "--k \(layer) is outside 0...\(layerCount)")
-    }
-    let profiles =
-      k.isEmpty
-      ? model.schedule.profiles
-      : k.map { ScheduleProfile(name: "k=\($0)", withdrawingAt: $0, of: layerCount) }
+    let plan = EvaluationPlan(
+      try answers.profiles(of: model.schedule, file: file), layerCount: model.schedule.layerCount)
     let samples = try samples { (argument) throws(InputError) in try SampleSet(argument: argument) }
+    let questions = try answers.questions(maxTokens: maxTokens, tasks: samples.tasks)
+    let compute = runtime.model.compute
+    let setup = EvaluationSetup(
+      model: model.modelID, set: fingerprint(samples.samples.map { ($0, false) }),
+      questionCount: samples.samples.count, plan: plan, options: questions,
+      engine: .init(
+        precision: runtime.precision.rawValue, instructionSet: compute.instructionSet.rawValue,
+        threads: compute.threads))
+    let results = try answers.results.map { (path) throws(InputError) in
+      try ResultsFile(
+        path, setup: setup, samples: samples.samples, resumes: answers.resume, inputs: [file])
+    }
+    let runner = QuestionRunner(
+      model: runtime.model, tokenizer: runtime.tokenizer, encoder: runtime.encoder,
+      imageSteps: model.imageSteps, precision: runtime.precision, plan: plan, options: questions)
     let progress = ProgressLine("evaluating", isQuiet: quiet)
-    let evaluation = try Evaluation(
-      runtime, profiles: profiles, maxTokens: maxTokens, samples: samples.samples
-    ) { progress.update($0) }
+    let run = try InterruptCleanup.deferring {
+      try AnswerRun(runner, on: samples.samples, file: results) { progress.update($0) }
+    }
     progress.finish()
-    try report(samples.refused + evaluation.refused, used: evaluation.sampleCount)
-    StandardOutput.write(json ? evaluation.json.text + "\n" : evaluation.table)
+    try report(
+      samples.refused + run.refused, used: run.results.count, isComplete: run.isComplete)
+    let summary = EvaluationSummary(run.results, plan: plan)
+    if json {
+      let result: JSONValue = [
+        "model": .string(setup.model), "questions": .integer(run.questionCount),
+        "done": .integer(run.doneCount), "refused": .integer(run.refused.count),
+        "profiles": summary.json,
+      ]
+      StandardOutput.write(result.text + "\n")
+    } else if !run.results.isEmpty {
+      StandardOutput.write(summary.text)
+    }
+    guard run.isComplete else {
+      let next = results == nil ? "" : "; the same command with --resume goes on"
+      StandardError.write(
+        "interrupted: \(run.doneCount) of \(run.questionCount) questions are done\(next)\n")
+      throw ExitCode(128 + (InterruptCleanup.signal ?? SIGINT))
+    }
   }
 
   /// What packing cost `model`, as `reference` tells.
@@ -123,12 +156,14 @@ struct VTWEval: ParsableCommand {
     return limit.map { samples.limited(to: $0, seed: seed) } ?? samples
   }
 
-  private func report(_ refused: [RefusedSample], used: Int) throws(InputError) {
+  private func report(
+    _ refused: [RefusedSample], used: Int, isComplete: Bool = true
+  ) throws(InputError) {
     for refusal in refused {
       StandardError.write(
         "warning: sample left out: \(printable("\(refusal.id): \(refusal.reason)", limit: 400))\n")
     }
-    guard used > 0 else {
+    guard used > 0 || !isComplete else {
       throw InputError(sets.joined(separator: ", "), "no sample could be used")
     }
   }

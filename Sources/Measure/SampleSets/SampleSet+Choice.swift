@@ -62,3 +62,17 @@ extension SampleSet {
 package func fingerprint(_ text: String) -> UInt64 {
   text.utf8.reduce(0xCBF2_9CE4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
 }
+
+/// A number in hexadecimal digits that changes with every task, id, question, answer and part of
+/// `samples`, but not with the pictures.
+package func fingerprint(_ samples: [(sample: Sample, isHeldOut: Bool)]) -> String {
+  var text = ""
+  for (sample, isHeldOut) in samples {
+    let fields = [
+      sample.task, sample.id, sample.question ?? "", sample.answer.map { "=\($0)" } ?? "",
+      "\(sample.isRaw) \(isHeldOut) \(sample.images.count)",
+    ]
+    for field in fields { text += "\(field.utf8.count):\(field)" }
+  }
+  return String(fingerprint(text), radix: 16)
+}

@@ -14,6 +14,9 @@ package struct DivergenceSum: Sendable {
   /// One unit of the fixed-point values, in nats.
   package static let tick = 0x1p-40
 
+  /// What stands for everything that is beyond the range, or no number: 2²⁴ nats.
+  package static let largest = 0x1p24
+
   package init() {}
 
   /// Counts one answer position.

@@ -1,5 +1,5 @@
 /// What one sample contributes to a mean: the sum of its values and how many they are.
-package struct SampleSum: Comparable, Sendable {
+package struct SampleSum: Sendable {
   package var sum: Double
   package var count: Int
 
@@ -7,35 +7,47 @@ package struct SampleSum: Comparable, Sendable {
     self.sum = sum
     self.count = count
   }
-
-  package static func < (a: Self, b: Self) -> Bool { (a.sum, a.count) < (b.sum, b.count) }
 }
 
 /// Where the true mean of values that are never negative lies with 95 % confidence.
 ///
-/// The values of one sample depend on each other, so samples are the unit: with sums y and counts
-/// x of n samples, the mean is R = Σy / Σx, its variance n / (n - 1) · Σ(y - R x)² / (Σx)², and the
-/// interval Student's with n - 1 degrees of freedom, cut at zero.
+/// The values of one sample depend on each other, so samples are the unit: the mean of all values
+/// is the ratio of the sums to the counts, and the interval that of `ratioInterval`, cut at zero.
 ///
 /// - Parameter samples: in any order; the order changes no bit of the result.
 /// - Returns: nil for fewer than two samples, or if a sum is not finite.
 package func meanInterval(of samples: [SampleSum]) -> ClosedRange<Double>? {
-  guard samples.count > 1, samples.allSatisfy({ $0.sum.isFinite && $0.count > 0 }) else {
+  ratioInterval(of: samples.map { (y: $0.sum, x: Double($0.count)) }).map {
+    max(0, $0.lowerBound)...$0.upperBound
+  }
+}
+
+/// Where the true ratio of two sums over samples lies with 95 % confidence.
+///
+/// With n pairs, the ratio is R = Σy / Σx, its variance n / (n - 1) · Σ(y - R x)² / (Σx)² (the ratio
+/// estimator of survey sampling: Cochran, Sampling Techniques, 1977, section 6.3, without the
+/// correction for finite populations), and the interval Student's with n - 1 degrees of freedom.
+/// With every x = 1 that is the interval of a mean.
+///
+/// - Parameter pairs: in any order; the order changes no bit of the result.
+/// - Returns: nil for fewer than two pairs, if a number is not finite, or an x not above zero.
+package func ratioInterval(of pairs: [(y: Double, x: Double)]) -> ClosedRange<Double>? {
+  guard pairs.count > 1, pairs.allSatisfy({ $0.y.isFinite && $0.x.isFinite && $0.x > 0 }) else {
     return nil
   }
-  let samples = samples.sorted()
-  let total = samples.reduce(0) { $0 + $1.sum }
-  let count = Double(samples.reduce(0) { $0 + $1.count })
-  let mean = total / count
-  let squares = samples.reduce(0) {
-    let residual = $1.sum - mean * Double($1.count)
+  let pairs = pairs.sorted { ($0.y, $0.x) < ($1.y, $1.x) }
+  let total = pairs.reduce(0) { $0 + $1.y }
+  let count = pairs.reduce(0) { $0 + $1.x }
+  let ratio = total / count
+  let squares = pairs.reduce(0) {
+    let residual = $1.y - ratio * $1.x
     return $0 + residual * residual
   }
-  let n = Double(samples.count)
+  let n = Double(pairs.count)
   let reach =
-    studentQuantile(degreesOfFreedom: samples.count - 1) * (n / (n - 1) * squares).squareRoot()
+    studentQuantile(degreesOfFreedom: pairs.count - 1) * (n / (n - 1) * squares).squareRoot()
     / count
-  return max(0, mean - reach)...(mean + reach)
+  return ratio - reach...ratio + reach
 }
 
 /// Student's t that 97.5 % stay below: a two-sided 95 %.

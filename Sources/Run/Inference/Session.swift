@@ -44,6 +44,27 @@ package final class Session {
     classCounts = classCounts.map { _ in 0 }
   }
 
+  /// A place in the sequence to come back to.
+  package struct Mark {
+    fileprivate var position: Int
+    fileprivate var classCounts: [Int]
+    /// Rows held, by layer.
+    fileprivate var rowCounts: [Int]
+  }
+
+  /// The present end of the sequence.
+  package var mark: Mark {
+    Mark(
+      position: position, classCounts: classCounts, rowCounts: cache.layers.map(\.count))
+  }
+
+  /// Forgets what came after `mark`, which this session gave since it last began anew.
+  package func rewind(to mark: Mark) {
+    for (layer, count) in zip(cache.layers, mark.rowCounts) { layer.truncate(to: count) }
+    position = mark.position
+    classCounts = mark.classCounts
+  }
+
   /// Appends a prompt.
   ///
   /// - Parameter visual: the rows of its images, `[visual rows, hiddenSize]`; nil without images.

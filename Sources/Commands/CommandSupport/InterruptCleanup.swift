@@ -3,21 +3,21 @@ import Synchronization
 
 /// What happens when the user interrupts the program: a half-written file is removed, and work that
 /// can go on later ends where it can.
-enum InterruptCleanup {
+package enum InterruptCleanup {
   // A handler may only touch these and call `unlink` and `_exit`.
   private static let path = Atomic<UInt>(0)
   private static let isPatient = Atomic<Bool>(false)
   private static let received = Atomic<Int32>(0)
 
   /// Unlinks `pending` on SIGINT, SIGTERM and SIGHUP; nil if there is nothing to remove.
-  static func removeOnSignal(_ pending: String?) {
+  package static func removeOnSignal(_ pending: String?) {
     guard let pending, let copy = unsafe strdup(pending) else { return }
     path.store(UInt(bitPattern: copy), ordering: .sequentiallyConsistent)
     install()
   }
 
   /// Runs `work`, during which the first signal only sets `signal`; a second ends the program.
-  static func deferring<R>(_ work: () throws -> R) rethrows -> R {
+  package static func deferring<R>(_ work: () throws -> R) rethrows -> R {
     isPatient.store(true, ordering: .sequentiallyConsistent)
     defer { isPatient.store(false, ordering: .sequentiallyConsistent) }
     install()
@@ -25,7 +25,7 @@ enum InterruptCleanup {
   }
 
   /// The signal that came during `deferring`; nil if none did.
-  static var signal: Int32? {
+  package static var signal: Int32? {
     let number = received.load(ordering: .sequentiallyConsistent)
     return number == 0 ? nil : number
   }
