@@ -110,7 +110,7 @@ import Testing
     #expect(Migration([sample("a", nil)], layerCount: 1) == nil)
   }
 
-  @Test func sayswhereItGoes() throws {
+  @Test func saysWhereItGoes() throws {
     func rows(_ visual: [Double], _ change: [Double], count: Int) -> MigrationRows {
       let zeros = visual.map { _ in 0.0 }
       return MigrationRows(rowCount: count, means: [zeros, visual, zeros, zeros, change])
@@ -138,12 +138,12 @@ import Testing
     }
     #expect(
       report(5).contains(
-        "rows of answers give the image 40 % before K = 2 and 15 % from K = 2 on of their "
-          + "attention; a layer that is the first without it changes them by up to 75 % before "
-          + "K = 2 (layer 1) and 4 % from K = 2 on (layer 3)"), "\(report(5))")
+        "rows of answers give the image 40 % of their attention before K = 2 and 15 % from K = 2 "
+          + "on; a layer that is the first without it changes them by up to 75 % before K = 2 "
+          + "(layer 1) and 4 % from K = 2 on (layer 3)"), "\(report(5))")
     #expect(!report(0).contains("image"))
     #expect(report(5, eta: 1e-9).contains("by up to 75 % before K = 4 (layer 1)"))
-    #expect(report(5, eta: 9).contains("27.5 % from K = 0 on of their attention"))
+    #expect(report(5, eta: 9).contains("27.5 % of their attention from K = 0 on"))
   }
 
   @Test(arguments: [

@@ -9,16 +9,16 @@ extension CalibrationReport {
     // Before K, and from there on.
     let parts = [(layers.prefix(k), "before K = \(k)"), (layers.dropFirst(k), "from K = \(k) on")]
       .filter { !$0.0.isEmpty }
-    let shares = parts.map { part, place in
-      let mean = part.reduce(0) { $0 + rows[.visual][$1] } / Double(part.count)
-      return "\(percent(mean)) \(place)"
+    let shares = parts.enumerated().map { index, part in
+      let mean = part.0.reduce(0) { $0 + rows[.visual][$1] } / Double(part.0.count)
+      return percent(mean) + (index == 0 ? " of their attention " : " ") + part.1
     }
     let changes = parts.map { part, place in
       let worst = part.max { rows[.change][$0] < rows[.change][$1] } ?? 0
       return "\(percent(rows[.change][worst])) \(place) (layer \(worst))"
     }
     return "rows of answers give the image " + shares.joined(separator: " and ")
-      + " of their attention; a layer that is the first without it changes them by up to "
+      + "; a layer that is the first without it changes them by up to "
       + changes.joined(separator: " and ")
   }
 
