@@ -25,16 +25,19 @@ package struct Calibrator {
   private let imageSteps: ImageSteps?
   private let precision: KeyValueRows.Precision
   private let options: CalibrationOptions
+  private let source: SourceModel?
 
+  /// - Parameter source: what every sample is compared with too.
   package init(
     model: Model, encoder: PromptEncoder, imageSteps: ImageSteps?,
-    precision: KeyValueRows.Precision, options: CalibrationOptions
+    precision: KeyValueRows.Precision, options: CalibrationOptions, source: SourceModel? = nil
   ) {
     self.model = model
     self.encoder = encoder
     self.imageSteps = imageSteps
     self.precision = precision
     self.options = options
+    self.source = source
   }
 
   /// What happened to the samples.
@@ -60,19 +63,39 @@ package struct Calibrator {
       samples, prepare: { (sample) throws(InputError) in try prepare(sample) }, progress: progress
     ) { (batch, refused, share) throws(InputError) in
       var outcome = Outcome(divergences: [], refused: refused)
+      var logits: [Rows] = []
+      let part = source == nil ? 1 : Self.sweepShare
       let work = LayerSweep(model, precision: precision).run(
-        batch.map(\.input), progress: { progress(share($0)) }
-      ) { index, full, branches in
-        outcome.divergences.append(
-          Self.compare(
-            batch[index].sample, full: full, branches: branches,
-            layerCount: model.configuration.text.layerCount))
+        batch.map(\.input), progress: { progress(share(part * $0)) }
+      ) { index, finding in
+        var divergence = Self.compare(
+          batch[index].sample, full: finding.full, branches: finding.branches,
+          layerCount: model.configuration.text.layerCount)
+        divergence.migration = finding.migration
+        outcome.divergences.append(divergence)
+        if source != nil { logits.append(finding.full) }
       }
       guard work != nil else { return false }
+      if let source {
+        let expected = try source.logits(
+          batch.map(\.input),
+          pixels: { (index) throws(InputError) in try pixels(batch[index].sample) },
+          progress: { progress(share(part + (1 - part) * $0)) })
+        guard let expected else { return false }
+        for (index, (found, expected)) in zip(logits, expected).enumerated() {
+          let compared = Self.compare(
+            batch[index].sample, full: expected, branches: found, layerCount: 1)
+          outcome.divergences[index].packing = AnswerDivergence(
+            kl: compared.kl[0], agrees: compared.agrees[0])
+        }
+      }
       try batchDone(outcome)
       return true
     }
   }
+
+  // What a sweep takes of the time, if the source runs after it: about two prefills of three.
+  private static let sweepShare = 2.0 / 3
 
   /// The second moments of the inputs of every product in the full pass over `samples`, images and
   /// answers included.  Samples that cannot be used are passed over; `run` names them.
@@ -93,10 +116,13 @@ package struct Calibrator {
         progress($0)
         return true
       }
-    ) { batch, _, share in
-      FullPass(model, precision: precision).run(batch.map(\.input), observe: moments.add) {
-        progress(share(Double($0) / layerCount))
-      }
+    ) { (batch, _, share) throws(InputError) in
+      try FullPass(model, precision: precision).run(
+        batch.map(\.input), observe: moments.add,
+        progress: {
+          progress(share(Double($0) / layerCount))
+          return true
+        })
       return true
     }
     return moments
@@ -130,7 +156,8 @@ package struct Calibrator {
       var batch: Batch = []
       var refused: [RefusedSample] = []
       var memory = SweepMemory(
-        model.configuration.text, precision: precision, answerTokens: options.answerTokens)
+        model.configuration.text, precision: precision, answerTokens: options.answerTokens,
+        comparesSource: source != nil)
       while next < samples.count, batch.count < Self.mostInBatch {
         guard progress(Double(first) / Double(samples.count)) else { return false }
         let sample = samples[next]
@@ -252,8 +279,8 @@ package struct Calibrator {
         if input.visual != nil {
           otherInput.visual = try other.model.encode(other.pixels(sample))
         }
-        let expected = answerLogits(input)
-        let found = other.answerLogits(otherInput)
+        let expected = try answerLogits(input)
+        let found = try other.answerLogits(otherInput)
         outcome.divergences.append(
           Self.compare(sample, full: expected, branches: found, layerCount: 1))
       } catch {
@@ -264,8 +291,10 @@ package struct Calibrator {
     return outcome
   }
 
-  private func answerLogits(_ input: SweepInput) -> Rows {
-    let normed = FullPass(model, precision: precision).run([input])
+  private func answerLogits(_ input: SweepInput) throws(InputError) -> Rows {
+    guard let normed = try FullPass(model, precision: precision).run([input]) else {
+      preconditionFailure("nothing ends this pass")
+    }
     return model.decoder.logits(normed[0])
   }
 
