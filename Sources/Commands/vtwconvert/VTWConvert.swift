@@ -52,8 +52,9 @@ struct VTWConvert: ParsableCommand {
 
   @Option(
     help: """
-      How matrices are stored: q8, bf16, f16, f32, or q4, which keeps embedding, head, vision tower \
-      and projector in q8 (default: q8).
+      How matrices are stored: q4, q4a, q5a, q6, q8, bf16, f16 or f32; q4 and q4a keep embedding, \
+      head, vision tower and projector in q8 (default: q8, but quantised matrices of a GGUF file \
+      keep their precision).
       """)
   var encoding: String?
 
@@ -122,12 +123,11 @@ struct VTWConvert: ParsableCommand {
 
   mutating func validate() throws {
     guard encoding.map({ Encoding(name: $0) != nil }) ?? true else {
-      throw ValidationError("--encoding must be q4, q8, bf16, f16 or f32.")
+      throw ValidationError("--encoding must be \(Self.encodingNames).")
     }
     for rule in encodingFor where EncodingRule(rule) == nil {
       throw ValidationError(
-        "--encoding-for '\(printable(rule))' must be PATTERN=TYPE with TYPE q4, q8, bf16, f16 or f32."
-      )
+        "--encoding-for '\(printable(rule))' must be PATTERN=TYPE with TYPE \(Self.encodingNames).")
     }
     guard !importance || !calib.isEmpty else {
       throw ValidationError("--importance measures a --calib set; name one.")
@@ -176,9 +176,7 @@ struct VTWConvert: ParsableCommand {
     let compute = try engine.compute()
     let merged = try mergedStatistics()
     try checkStatistics(inputs: checkpoint.inputs.map(\.path))
-    let plan = try PackPlan(
-      checkpoint.configuration, encoding: packedEncoding,
-      rules: encodingFor.compactMap(EncodingRule.init))
+    let plan = try plan(checkpoint)
     var columnWeights: [TensorKey: [Float]] = [:]
     if let samples, importance {
       columnWeights = try measureImportance(
@@ -250,7 +248,19 @@ struct VTWConvert: ParsableCommand {
     return writer
   }
 
-  private var packedEncoding: Encoding { encoding.flatMap { Encoding(name: $0) } ?? .q8 }
+  private static let encodingNames = {
+    let names = Encoding.allCases.map(\.name)
+    return names.dropLast().joined(separator: ", ") + " or " + (names.last ?? "")
+  }()
+
+  /// Which encoding each tensor gets.
+  private func plan(_ checkpoint: Checkpoint) throws(InputError) -> PackPlan {
+    let configuration = checkpoint.configuration
+    let plan =
+      encoding.flatMap { Encoding(name: $0) }.map { PackPlan(configuration, encoding: $0) }
+      ?? PackPlan(configuration, keeping: checkpoint.tensors)
+    return try plan.changed(by: encodingFor.compactMap(EncodingRule.init), configuration)
+  }
 
   /// The file to write; a shard's weights lie in a temporary one beside its statistics.
   var output: String { outputPath ?? (statistics.stats ?? "") + ".vtwm" }
@@ -276,7 +286,7 @@ struct VTWConvert: ParsableCommand {
       "inputs": .array(
         checkpoint.inputs.map { ["name": .string($0.name), "bytes": .integer($0.byteCount)] }),
       "options": [
-        "encoding": .string(packedEncoding.name),
+        "encoding": encoding.map(JSONValue.string) ?? .null,
         "encoding_for": .array(encodingFor.map(JSONValue.string)),
         "importance": .bool(importance), "k": k.map(JSONValue.integer) ?? .null,
       ],
