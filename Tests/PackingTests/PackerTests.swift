@@ -33,7 +33,7 @@ import VTWMFile
     let writer = try writer(name, plan)
     var shares: [Double] = []
     try Packer(checkpoint, plan: plan, compute: Compute(threads: threads)).write(to: writer) {
-      shares.append($0)
+      share, _ in shares.append(share)
     }
     #expect(shares == shares.sorted() && shares.last == 1)
     return writer
@@ -113,7 +113,7 @@ import VTWMFile
     let plan = PackPlan(checkpoint.configuration, encoding: .q4)
     let writer = try writer("m.vtwm", plan)
     let errors = try Packer(checkpoint, plan: plan, compute: Compute(threads: 2))
-      .write(to: writer) { _ in }
+      .write(to: writer) { _, _ in }
     let table = try writer.mapTensors()
     #expect(errors.tensors.count == plan.encodings.values.count { $0 != .f32 })
     for (key, sums) in errors.tensors {

@@ -256,7 +256,7 @@ enum TinyModel {
       let bytes = bytes(index, layout)
       try writer.append(Array(bytes[..<(bytes.count / 2)]))
       try writer.append(Array(bytes[(bytes.count / 2)...]))
-      writer.end(sourceCRC: UInt32(index))
+      try writer.end(sourceCRC: UInt32(index))
     }
     return writer
   }

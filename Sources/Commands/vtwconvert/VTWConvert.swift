@@ -3,6 +3,7 @@ import ArgumentParser
 import Calibration
 import Checkpoints
 import CommandSupport
+import Glibc
 import Inference
 import Kernels
 import Packing
@@ -152,8 +153,8 @@ struct VTWConvert: ParsableCommand {
     guard statistics.merge.isEmpty || calib.isEmpty else {
       throw ValidationError("--merge measures nothing; leave --calib out.")
     }
-    guard !calib.isEmpty || (statistics.stats == nil && !statistics.resume) else {
-      throw ValidationError("--stats, --shard and --resume are for --calib; name a set.")
+    guard !calib.isEmpty || statistics.stats == nil else {
+      throw ValidationError("--stats and --shard are for --calib; name a set.")
     }
   }
 
@@ -186,17 +187,32 @@ struct VTWConvert: ParsableCommand {
 
     let contents = try contents(checkpoint)
     let writer = try self.writer(
-      checkpoint, plan, contents, tasks: samples?.tasks ?? merged?.tasks ?? [])
+      checkpoint, plan, contents, tasks: samples?.tasks ?? merged?.tasks ?? [],
+      keeping: statistics.shard == nil
+        ? VTWMWriter.Keeping(
+          source: partialSource(checkpoint, columnWeights), resumes: statistics.resume) : nil)
+    if !writer.finished.isEmpty {
+      say(
+        "going on with \(printable(writer.partialPath ?? output)): \(writer.finished.count) of "
+          + "\(writer.order.count) tensors are packed\n")
+    }
     let packing = ProgressLine("packing", isQuiet: quiet)
     let errors = try Packer(checkpoint, plan: plan, importance: columnWeights, compute: compute)
-      .write(to: writer) { packing.update($0) }
+      .write(to: writer) { packing.update($0, isStart: $1) }
     packing.finish()
     let packed = clock.now
 
     let subject = CalibrationSubject(
       contents: contents, tensors: try writer.mapTensors(), precision: plan.keyValuePrecision,
       modelID: writer.modelID(plan.keyValuePrecision))
-    let measured = try samples.map { try measure($0, subject, compute: compute) } ?? merged
+    let measured: CalibrationStatistics?
+    do {
+      measured = try samples.map { try measure($0, subject, compute: compute) } ?? merged
+    } catch let code as ExitCode {
+      // What was measured is kept, and so are the weights that it was measured on.
+      writer.keep()
+      throw code
+    }
     if statistics.shard != nil { return }
     let report = try measured.map { try self.report($0, subject) }
     let calibrated = clock.now
@@ -235,17 +251,51 @@ struct VTWConvert: ParsableCommand {
 
   /// Starts the output, or a temporary file that is never sealed.
   ///
-  /// - Parameter tasks: each will have a profile.
+  /// - Parameters:
+  ///   - tasks: each will have a profile.
+  ///   - keeping: what lets another run go on, if one may.
   func writer(
-    _ checkpoint: Checkpoint, _ plan: PackPlan, _ contents: VTWMContents, tasks: [String]
+    _ checkpoint: Checkpoint, _ plan: PackPlan, _ contents: VTWMContents, tasks: [String],
+    keeping: VTWMWriter.Keeping? = nil
   ) throws(InputError) -> VTWMWriter {
     let writer = try VTWMWriter(
       path: output, contents: contents, encodings: plan.encodings,
       sourceTypes: checkpoint.tensors.mapValues { $0.format.name }, overwrite: force,
       inputs: checkpoint.inputs.map(\.path),
-      room: VTWMWriter.FrontRoom(profileNames: tasks))
+      room: VTWMWriter.FrontRoom(profileNames: tasks), keeping: keeping)
     InterruptCleanup.removeOnSignal(writer.pendingPath)
+    InterruptCleanup.sayOnSignal(
+      writer.partialPath.map {
+        "interrupted: what is packed is kept in \(printable($0)); the same command with --resume "
+          + "goes on\n"
+      })
     return writer
+  }
+
+  /// What the weights of a partial file are made of: the same files and column weights, so that
+  /// another run may go on with it.
+  private func partialSource(
+    _ checkpoint: Checkpoint, _ columnWeights: [TensorKey: [Float]]
+  ) -> JSONValue {
+    var weights = CRC32()
+    for (key, values) in columnWeights.sorted(by: { $0.key.description < $1.key.description }) {
+      weights.update(Array(key.description.utf8))
+      unsafe values.withUnsafeBytes { unsafe weights.update($0) }
+    }
+    return [
+      "converter": .string(Program.version),
+      "inputs": .array(
+        checkpoint.inputs.map { input in
+          var status = stat()
+          let isThere = unsafe stat(input.path, &status) == 0
+          let changed = isThere ? "\(status.st_mtim.tv_sec).\(status.st_mtim.tv_nsec)" : "?"
+          return [
+            "name": .string(input.name), "bytes": .integer(input.byteCount),
+            "changed": .string(changed),
+          ]
+        }),
+      "importance": .integer(Int(weights.value)),
+    ]
   }
 
   private static let encodingNames = {

@@ -30,26 +30,31 @@ package struct Packer {
     self.compute = compute
   }
 
-  /// Writes every tensor in the writer's order.
+  /// Writes every tensor in the writer's order, but for those that an earlier run has finished.
   ///
-  /// - Parameter progress: share of the source bytes done, 0...1.
+  /// - Parameter progress: share of the source bytes done, 0...1, and whether an earlier run did it.
   /// - Returns: how far the encoded tensors lie from their source.
   /// - Throws: `InputError` naming the tensor and row of a value that is not finite.
   @discardableResult
   package func write(
-    to writer: VTWMWriter, progress: (Double) -> Void
-  ) throws(InputError) -> PackErrors {
+    to writer: VTWMWriter, progress: (_ share: Double, _ isStart: Bool) throws -> Void
+  ) throws -> PackErrors {
     var errors = PackErrors(plan)
     let total = checkpoint.tensors.values.reduce(0) { $0 + $1.range.count }
     var done = 0
-    for key in writer.order {
+    for (key, note) in writer.finished {
+      if plan.encodings[key] != .f32 { errors.add(key, SquaredError(note)) }
+      done += checkpoint.tensors[key]?.range.count ?? 0
+    }
+    if done > 0 { try progress(Double(done) / Double(max(total, 1)), true) }
+    for key in writer.order.dropFirst(writer.finished.count) {
       guard let source = checkpoint.tensors[key], let encoding = plan.encodings[key] else {
         preconditionFailure("a checkpoint has every tensor of its configuration, but not \(key)")
       }
       let error = try write(source, key: key, encoding: encoding, to: writer)
       if encoding != .f32 { errors.add(key, error) }
       done += source.range.count
-      progress(Double(done) / Double(max(total, 1)))
+      try progress(Double(done) / Double(max(total, 1)), false)
     }
     return errors
   }
@@ -85,7 +90,7 @@ package struct Packer {
       try writer.append(packed)
       source.drop(rows)
     }
-    writer.end(sourceCRC: checksum.value)
+    try writer.end(sourceCRC: checksum.value, note: sums.note)
     return sums
   }
 
@@ -148,5 +153,15 @@ package struct Packer {
       rows.lowerBound + rows.count * part / count..<rows.lowerBound + rows.count * (part + 1)
         / count
     }
+  }
+}
+
+extension SquaredError {
+  /// For a run that goes on after this one.
+  fileprivate var note: JSONValue { [.number(error), .number(power)] }
+
+  fileprivate init(_ note: JSONValue) {
+    let numbers = note.arrayValue?.compactMap(\.doubleValue) ?? []
+    self.init(error: numbers.first ?? 0, power: numbers.count == 2 ? numbers[1] : 0)
   }
 }
