@@ -40,10 +40,13 @@ REQUIRED = ["MODL", "TDIR", "LAYR", "PLAN", "WGTS", "TOKN"]
 CLASSES = [("system", 1), ("user", 1), ("generated", 4), ("visual", 2)]
 TEXT, ALL = 7, 15
 
-ENCODINGS = {1: "f32", 2: "f16", 3: "bf16", 16: "q8", 17: "q4"}
+ENCODINGS = {1: "f32", 2: "f16", 3: "bf16", 16: "q8", 17: "q4", 18: "q4a", 19: "q5a", 20: "q6"}
 # tile rows, tile columns, bytes per tile
 TILES = {"f32": (1, 1, 4), "f16": (32, 1, 64), "bf16": (32, 2, 128), "q8": (32, 32, 1088),
-         "q4": (32, 32, 576)}
+         "q4": (32, 32, 576), "q4a": (32, 32, 640), "q5a": (32, 32, 768), "q6": (32, 32, 896)}
+# bits of an integer, bytes of scales and minima, whether there are minima, columns per scale
+INTEGERS = {"q8": (8, 64, False, 32), "q4": (4, 64, False, 32), "q4a": (4, 128, True, 32),
+            "q5a": (5, 128, True, 32), "q6": (6, 128, False, 16)}
 MATRIX, VECTOR, EMBEDDING = 1, 2, 3
 
 SOURCE_TYPES = dict(enumerate(
@@ -346,16 +349,34 @@ def decode(encoding, shape, data):
                 bits = struct.unpack_from("<H", data, tile + 4 * r + 2 * c)[0]
                 value = struct.unpack("<f", struct.pack("<I", bits << 16))[0]
             else:
-                scale = struct.unpack_from("<e", data, tile + 2 * r)[0]
-                if encoding == "q8":
-                    integer = data[tile + 64 + 128 * (c // 4) + 4 * r + c % 4] - 128
+                bits, header, has_minimum, group = INTEGERS[encoding]
+                scale = struct.unpack_from("<e", data, tile + 64 * (c // group) + 2 * r)[0]
+                integer = tile_integer(data, tile + header, bits, r, c)
+                if has_minimum:
+                    # In f32, as the page says.
+                    value = single(single(scale * integer)
+                                   + struct.unpack_from("<e", data, tile + 64 + 2 * r)[0])
                 else:
-                    byte = data[tile + 64 + 64 * (c // 4) + 4 * (r % 16) + c % 4]
-                    integer = (byte >> 4 if r >= 16 else byte & 15) - 8
-                value = scale * integer
+                    value = scale * (integer - (1 << bits - 1))
             values.append(value)
         result.append(values)
     return result
+
+
+def single(value):
+    return struct.unpack("<f", struct.pack("<f", value))[0]
+
+
+def tile_integer(data, start, bits, r, c):
+    """The integer in row r and column c of a tile whose integers begin at `start`."""
+    if bits == 8:
+        return data[start + 128 * (c // 4) + 4 * r + c % 4]
+    byte = data[start + 64 * (c // 4) + 4 * (r % 16) + c % 4]
+    integer, bit = byte >> 4 if r >= 16 else byte & 15, 4 * r + c % 4
+    for plane in range(bits - 4):
+        byte = data[start + 512 + 128 * plane + 16 * (c // 4) + bit // 8]
+        integer |= (byte >> bit % 8 & 1) << 4 + plane
+    return integer
 
 
 def decode_numpy(encoding, rows, columns, data):
@@ -369,22 +390,35 @@ def decode_numpy(encoding, rows, columns, data):
     elif encoding == "bf16":
         values = (tiles.view("<u2").astype("u4") << 16).view("f4").reshape(panels, across, 32, 2)
     else:
-        scales = numpy.ascontiguousarray(tiles[:, :, :64]).view("<f2").astype("f4")
-        quants, zero = tiles[:, :, 64:], 128
-        if encoding == "q4":
-            quants = quants.reshape(panels, across, 8, 64)
-            quants, zero = numpy.concatenate([quants & 15, quants >> 4], axis=3), 8
+        bits, header, has_minimum, group = INTEGERS[encoding]
+        scales = numpy.ascontiguousarray(tiles[:, :, :header]).view("<f2").astype("f4")
+        quants = tiles[:, :, header:]
+        if bits < 8:
+            nibbles = quants[:, :, :512].reshape(panels, across, 8, 64)
+            planes = quants[:, :, 512:].reshape(panels, across, bits - 4, 8, 16)
+            quants = numpy.concatenate([nibbles & 15, nibbles >> 4], axis=3)
+            for plane in range(bits - 4):
+                marks = numpy.unpackbits(planes[:, :, plane], axis=3, bitorder="little")
+                quants = quants | marks << 4 + plane
         quants = quants.reshape(panels, across, 8, 32, 4).transpose(0, 1, 3, 2, 4)
-        values = (quants.reshape(panels, across, 32, 32).astype("f4") - zero) * scales[..., None]
+        quants = quants.reshape(panels, across, 32, 32).astype("f4")
+        if has_minimum:
+            values = quants * scales[:, :, :32, None] + scales[:, :, 32:, None]
+        elif group == 16:
+            scales = scales.reshape(panels, across, 2, 32).transpose(0, 1, 3, 2)
+            values = (quants - (1 << bits - 1)) * scales.repeat(16, axis=3)
+        else:
+            values = (quants - (1 << bits - 1)) * scales[..., None]
     whole = values.transpose(0, 2, 1, 3).reshape(panels * tile_rows, across * tile_columns)
     return whole[:rows, :columns]
 
 
 def first_non_finite(encoding, data):
     """The place of the first weight or scale that is infinite or not a number, or None."""
-    if encoding in ("q8", "q4"):
+    if encoding in INTEGERS:
+        header = INTEGERS[encoding][1]
         return next((place for place in range(0, len(data), TILES[encoding][2])
-                     if first_non_finite("f16", data[place:place + 64]) is not None), None)
+                     if first_non_finite("f16", data[place:place + header]) is not None), None)
     code, mask = {"f32": ("I", 0x7F800000), "f16": ("H", 0x7C00), "bf16": ("H", 0x7F80)}[encoding]
     size = struct.calcsize(code)
     if numpy is not None:

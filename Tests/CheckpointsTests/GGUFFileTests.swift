@@ -236,4 +236,29 @@ import Testing
       #expect(throws: InputError.self, "\(count)") { try file(Array(bytes[..<count])) }
     }
   }
+
+  /// Whatever one byte says, the file is refused or its tensors lie in it.
+  @Test func survivesEveryDamagedByte() {
+    let whole = TinyGGUF.model.bytes
+    var refused = 0
+    for index in whole.indices {
+      for value in [0, 0xFF, whole[index] ^ 0x80, whole[index] ^ 1, whole[index] &+ 1] {
+        var bytes = whole
+        bytes[index] = value
+        do {
+          let found = try file(bytes)
+          #expect(
+            found.tensors.allSatisfy {
+              0 <= $0.range.lowerBound && $0.range.upperBound <= bytes.count
+            },
+            "byte \(index) as \(value)")
+          for tensor in found.tensors where tensor.format.isReadable { _ = tensor.values() }
+        } catch {
+          refused += 1
+          #expect(error.file == "m.gguf" && !error.problem.contains("\n"))
+        }
+      }
+    }
+    #expect(refused > 1000)
+  }
 }

@@ -29,7 +29,7 @@ import Testing
     // f32 sums: partial sums near sqrt(n) / 3, each rounded by half an ulp; 4 deviations.
     case .f32, .f16, .bf16: 1e-6 + 6e-8 * Double(columns)
     // Activations are off by up to 1/254 of their group's largest, at random; 6 deviations.
-    case .q8, .q4: 6 * (1.0 / 254) / 3 * Double(columns).squareRoot() + 0.006
+    case .q8, .q4, .q4a, .q5a, .q6: 6 * (1.0 / 254) / 3 * Double(columns).squareRoot() + 0.006
     }
   }
 
@@ -138,7 +138,7 @@ import Testing
     }
   }
 
-  @Test(arguments: InstructionSet.supported, [Encoding.f16, .bf16, .q8, .q4])
+  @Test(arguments: InstructionSet.supported, Encoding.allCases.filter { $0 != .f32 })
   func bitsOfARowDoNotDependOnTheOthers(set: InstructionSet, encoding: Encoding) throws {
     let compute = Compute(threads: 2, instructionSet: set)
     var noise = Noise(seed: 3)
@@ -161,7 +161,8 @@ import Testing
     var noise = Noise(seed: 4)
     let x = rows(noise.values(9 * 64), width: 64)
     let linears = try [
-      (Encoding.q8, 96), (.q4, 70), (.bf16, 40), (.q8, 33), (.f32, 20), (.f16, 64),
+      (Encoding.q8, 96), (.q4, 70), (.bf16, 40), (.q8, 33), (.f32, 20), (.f16, 64), (.q4a, 31),
+      (.q6, 65), (.q5a, 34),
     ].map {
       Linear(weight: try tensor(noise.values($1 * 64), [$1, 64], $0), bias: nil)
     }

@@ -100,6 +100,9 @@ import Testing
           case .bf16: abs(values[index]) * 0x1p-8
           case .q8: largest / 127
           case .q4: largest * 0.51
+          case .q4a: largest * 0.3
+          case .q5a: largest * 0.15
+          case .q6: largest * 0.06
           }
         #expect(abs(back[index] - values[index]) <= bound)
       }
@@ -107,7 +110,9 @@ import Testing
     }
   }
 
-  @Test(arguments: [(Encoding.q8, 226.0), (.q4, 13)], [Float(1), 0.02, 1e-4, 1000])
+  @Test(
+    arguments: [(Encoding.q8, 226.0), (.q4, 13), (.q4a, 15), (.q5a, 30), (.q6, 60)],
+    [Float(1), 0.02, 1e-4, 1000])
   func groupsAreWithinTheirErrorBound(bound: (encoding: Encoding, parts: Double), size: Float)
     throws
   {
@@ -166,7 +171,115 @@ import Testing
     #expect((searched / power).squareRoot() < 0.082)
   }
 
-  @Test(arguments: [Encoding.q4, .q8])
+  /// The rule of Q4_1: smallest and largest value become 0 and 15, or 31.
+  @Test(arguments: [(Encoding.q4a, Float(15), 0.072), (.q5a, 31, 0.035)])
+  func affineSearchBeatsThePlainRule(encoding: Encoding, most: Float, bound: Double) throws {
+    var noise = Noise(seed: 19)
+    let values = (0..<64 * 1024).map { _ in noise.values(6).reduce(0, +) }
+    let back = TilePacker.unpack(try tensor(values, [64, 1024], encoding), rows: 0..<64)
+    var plain: [Float] = []
+    for start in stride(from: 0, to: values.count, by: 32) {
+      let group = values[start..<start + 32]
+      let low = Float(Float16(group.min() ?? 0))
+      let scale = Float(Float16(((group.max() ?? 0) - (group.min() ?? 0)) / most))
+      let rounded = group.map {
+        min(max((($0 - low) / scale).rounded(), 0), most) * scale + low
+      }
+      let found = squaredError(Array(group), Array(back[start..<start + 32]), columns: 32)
+      #expect(found <= squaredError(Array(group), rounded, columns: 32) * 1.0001)
+      plain += rounded
+    }
+    let searched = squaredError(values, back, columns: 1024)
+    #expect(searched < 0.96 * squaredError(values, plain, columns: 1024))
+    let power = squaredError(values, [Float](repeating: 0, count: values.count), columns: 1024)
+    #expect((searched / power).squareRoot() < bound)
+  }
+
+  /// What already is of the form that an encoding has stays so, whatever the integers are.
+  @Test(arguments: Encoding.allCases.filter(\.isQuantized), [1, 31, 33, 64])
+  func integersAreKept(encoding: Encoding, rowCount: Int) throws {
+    var noise = Noise(seed: 20)
+    var rows = IntegerRows(encoding: encoding, rowCount: rowCount, columnCount: 96)
+    for index in rows.integers.indices {
+      rows.integers[index] = UInt8(
+        noise.bits() >> 20 & (1 << UInt64(encoding.integerBits ?? 0) - 1))
+    }
+    for index in rows.scales.indices {
+      rows.scales[index] = Float(Float16(noise.value()))
+      if encoding.hasMinimum { rows.minima[index] = Float(Float16(4 * noise.value())) }
+    }
+    // A group of one value, and scales that only a subnormal f16 holds.
+    rows.scales[0] = 0
+    rows.scales[1] = 0x1p-24
+    for compute in [nil, Compute(threads: 2)] {
+      let bytes = try TilePacker.pack(rows, on: compute)
+      let view = try #require(
+        TensorView(
+          ByteRegion(copying: bytes), offset: 0, shape: [rowCount, 96], encoding: encoding))
+      let back = TilePacker.unpack(view, rows: 0..<rowCount)
+      for index in back.indices where back[index] != rows.value(at: index) {
+        Issue.record("\(index) is \(back[index]), not \(rows.value(at: index))")
+        break
+      }
+    }
+  }
+
+  /// Scales beyond f16: the values are quantised anew, or named.
+  @Test(arguments: Encoding.allCases.filter(\.isQuantized))
+  func integersWithOtherScalesComeNear(encoding: Encoding) throws {
+    var rows = IntegerRows(encoding: encoding, rowCount: 1, columnCount: 32)
+    let most = 1 << (encoding.integerBits ?? 0) - 1
+    for index in 0..<32 { rows.integers[index] = UInt8(index * most / 31) }
+    for scale in [Float(0.0123), 3e-6, 1e-30] {
+      rows.scales = rows.scales.map { _ in scale }
+      if encoding.hasMinimum { rows.minima = [-scale * Float(most) * 0.4] }
+      let view = try #require(
+        TensorView(
+          ByteRegion(copying: try TilePacker.pack(rows)), offset: 0, shape: [1, 32],
+          encoding: encoding))
+      let back = TilePacker.unpack(view, rows: 0..<1)
+      for index in 0..<32 {
+        let largest = scale * Float(most)
+        // Too small for f16: quantised anew.
+        let bound = largest * 0x1p-10 + (scale < 0x1p-14 ? scale : 0) + 0x1p-24
+        #expect(abs(back[index] - rows.value(at: index)) <= bound, "\(index)")
+      }
+    }
+    for bad in [Float.nan, .infinity, 1e6] {
+      rows.scales[0] = bad
+      let error = #expect(throws: UnpackableValue.self) { try TilePacker.pack(rows) }
+      #expect(error?.row == 0)
+    }
+  }
+
+  /// The examples of the format page.
+  @Test(arguments: [
+    (
+      Encoding.q4a, 640, [(0, [0x00, 0x38]), (64, [0x00, 0xC0]), (128, [0x0F, 0x03, 0x00])],
+      [Float(5.5), -0.5, -2]
+    ),
+    (
+      .q5a, 768, [(0, [0x00, 0x38]), (64, [0x00, 0xC0]), (128, [0x0F, 0x03]), (640, [0x01])],
+      [13.5, -0.5, -2]
+    ),
+    (
+      .q6, 896, [(0, [0x00, 0x38]), (128, [0x0F, 0x03]), (640, [0x01]), (768, [0x01, 0x00])],
+      [15.5, -14.5, -16]
+    ),
+  ])
+  func theExamplesOfTheFormatPageDecode(
+    encoding: Encoding, size: Int, parts: [(place: Int, bytes: [UInt8])], values: [Float]
+  ) throws {
+    var bytes = [UInt8](repeating: 0, count: size)
+    for part in parts {
+      bytes.replaceSubrange(part.place..<part.place + part.bytes.count, with: part.bytes)
+    }
+    let view = try #require(
+      TensorView(ByteRegion(copying: bytes), offset: 0, shape: [1, 3], encoding: encoding))
+    #expect(TilePacker.unpack(view, rows: 0..<1) == values)
+  }
+
+  @Test(arguments: Encoding.allCases.filter(\.isQuantized))
   func importanceMovesTheErrorToOtherColumns(encoding: Encoding) throws {
     var noise = Noise(seed: 18)
     let values = noise.values(64 * 256)
@@ -218,13 +331,16 @@ import Testing
     #expect(throws: UnpackableValue(row: 1, column: 0, value: 5e5)) {
       try TilePacker.pack([1, -1e5, 5e5, 1], columns: 2, encoding: .q4)
     }
+    #expect(throws: UnpackableValue(row: 1, column: 1, value: -65520)) {
+      try TilePacker.pack([1, 65504, -65504, -65520], columns: 2, encoding: .q4a)
+    }
   }
 
   @Test(
     arguments: [Float.leastNonzeroMagnitude, 1e-30, 1e-9, 1e-4, 1, 458_000, 8.3e6],
-    [(Encoding.q8, Float(50)), (.q4, 12)])
+    [(Encoding.q8, Float(50)), (.q4, 12), (.q4a, 14), (.q5a, 28), (.q6, 28)])
   func scalesStayFinite(size: Float, bound: (encoding: Encoding, parts: Float)) throws {
-    guard bound.encoding == .q8 || size < 5e5 else { return }
+    guard bound.encoding == .q8 || size < (bound.encoding.hasMinimum ? 6e4 : 5e5) else { return }
     let values = (0..<32).map { size * (Float($0) - 15) / 16 }
     let back = TilePacker.unpack(try tensor(values, [1, 32], bound.encoding), rows: 0..<1)
     #expect(back.allSatisfy { $0.isFinite })

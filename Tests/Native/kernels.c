@@ -7,6 +7,7 @@
  * Prints a checksum of encoded weights, which must be the same everywhere. */
 #include "CKernels.h"
 #include "half.h"
+#include "tile.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -107,9 +108,8 @@ static size_t panel_bytes(vtw_encoding encoding, size_t columns) {
   switch (encoding) {
   case VTW_F16: return 64 * columns;
   case VTW_BF16: return 128 * ((columns + 1) / 2);
-  case VTW_Q8: return 1088 * groups;
-  case VTW_Q4: return 576 * groups;
-  default: return 0;
+  case VTW_F32: return 0;
+  default: return vtw_tile_of(encoding)->bytes * groups;
   }
 }
 
@@ -146,6 +146,9 @@ static const char *name_of(vtw_encoding encoding) {
   case VTW_BF16: return "bf16";
   case VTW_Q8: return "q8";
   case VTW_Q4: return "q4";
+  case VTW_Q4A: return "q4a";
+  case VTW_Q5A: return "q5a";
+  case VTW_Q6: return "q6";
   }
   return "";
 }
@@ -196,30 +199,37 @@ static double tie_slack(const float *x, size_t columns, size_t c, size_t width) 
   return fabs(v - floor(v) - 0.5) < 1e-4 ? scale : 0;
 }
 
-/* The AVX-512 sums of q4 pass through f32 in units of a sixteenth of the product of both scales:
- * beside their offset, the four steps that share a scale may lose up to four units. */
+/* The AVX-512 sums of several groups of weights pass through f32 in units of 2^(bits - 8) of the
+ * product of both scales: beside their offset, each group but the first may lose up to a unit of the
+ * largest.  So do the four of q4 that share a scale of the activations, and the two of q6. */
 static double offset_slack(vtw_instruction_set set, const vtw_matrix *w, size_t n, const float *x) {
-  if (w->encoding != VTW_Q4 || (set != VTW_AVX512 && set != VTW_AVX512BF16)) return 0;
-  const char *panel = (const char *)w->weights + n / 32 * panel_bytes(VTW_Q4, w->columns);
-  double slack = 0;
-  for (size_t from = 0; from < w->columns; from += 128) {
+  size_t width = w->encoding == VTW_Q4 ? 128 : 32;
+  if ((w->encoding != VTW_Q4 && w->encoding != VTW_Q6) ||
+      (set != VTW_AVX512 && set != VTW_AVX512BF16))
+    return 0;
+  const vtw_tile *form = vtw_tile_of(w->encoding);
+  const char *panel = (const char *)w->weights + n / 32 * panel_bytes(w->encoding, w->columns);
+  double slack = 0, unit = form->bits == 4 ? 1.0 / 16 : 1.0 / 4;
+  for (size_t from = 0; from < w->columns; from += width) {
     double largest = 0;
-    for (size_t c = from; c < w->columns && c < from + 128; c += 32) {
+    for (size_t c = from; c < w->columns && c < from + width; c += (size_t)form->group) {
       float d;
-      vtw_widen(VTW_F16, panel + c / 32 * 576 + n % 32 * 2, 1, &d);
+      const char *tile = panel + c / 32 * form->bytes;
+      vtw_widen(VTW_F16, tile + (c % 32 ? 64 : 0) + n % 32 * 2, 1, &d);
       largest = fabs(d) > largest ? fabs(d) : largest;
     }
-    slack += 4 * largest / 16 * group_top(x, w->columns, from, 128) / 127;
+    slack += 4 * largest * unit * group_top(x, w->columns, from, width) / 127;
   }
   return slack;
 }
 
-/* f64 sums for f32, f16 and bf16; plain C for q8 and q4, whose integers are the same. */
+/* f64 sums for f32, f16 and bf16; plain C for quantised weights, whose integers are the same. */
 static void check_product(vtw_instruction_set set, const vtw_matrix *w, const float *x,
                           size_t rows, int add) {
   const vtw_kernels *k = vtw_kernels_for(set);
   size_t columns = w->columns, count = rows * w->rows;
-  int quantised = w->encoding == VTW_Q8 || w->encoding == VTW_Q4;
+  const vtw_tile *form = vtw_tile_of(w->encoding);
+  int quantised = form != NULL, affine = quantised && form->is_affine;
   float *start = noise(count, 4), *y = memory(count * sizeof(float)), *weights = decoded(w);
   float *plain = memory(count * sizeof(float)), *alone = memory(w->rows * sizeof(float));
   float *slack = memory(columns * sizeof(float)), *tops = memory(columns * sizeof(float));
@@ -242,7 +252,9 @@ static void check_product(vtw_instruction_set set, const vtw_matrix *w, const fl
         double v = weights[n * columns + c], a = row[c];
         if (w->encoding == VTW_BF16) a = vtw_f32_of_bf16(vtw_bf16_of_f32(row[c]));
         sum += v * a;
-        size += fabs(v) * (fabs(a) + (quantised ? tops[c] / 127 : 0));
+        /* Sums of integers and of minima may each be three times what they leave. */
+        double term = affine ? 3 * group_top(weights + n * columns, columns, c, 32) : fabs(v);
+        size += term * (fabs(a) + (quantised ? tops[c] / 127 : 0));
         ties += quantised ? slack[c] * fabs(v) : 0;
       }
       /* One rounding per column, or per 32 columns and a few around them. */
@@ -621,7 +633,8 @@ static void check_add(const vtw_kernels *k, size_t count) {
 
 static void check_kernels(vtw_instruction_set set) {
   const vtw_kernels *k = vtw_kernels_for(set);
-  static const vtw_encoding encodings[] = {VTW_F32, VTW_F16, VTW_BF16, VTW_Q8, VTW_Q4};
+  static const vtw_encoding encodings[] = {VTW_F32, VTW_F16, VTW_BF16, VTW_Q8, VTW_Q4,
+                                           VTW_Q4A, VTW_Q5A, VTW_Q6};
   for (size_t i = 0; i < sizeof encodings / sizeof *encodings; i++) {
     check_products(set, encodings[i]);
     check_not_finite(k, encodings[i]);
@@ -642,10 +655,11 @@ static void check_kernels(vtw_instruction_set set) {
 
 /* FNV-1a over the bytes that noise becomes in every encoding. */
 static uint64_t encoding_checksum(void) {
-  static const vtw_encoding encodings[] = {VTW_F16, VTW_BF16, VTW_Q8, VTW_Q4};
+  static const vtw_encoding encodings[] = {VTW_F16, VTW_BF16, VTW_Q8, VTW_Q4,
+                                           VTW_Q4A, VTW_Q5A, VTW_Q6};
   uint64_t hash = 0xcbf29ce484222325;
   state = 99;
-  for (size_t i = 0; i < 4; i++) {
+  for (size_t i = 0; i < sizeof encodings / sizeof *encodings; i++) {
     uint8_t *bytes = encoded(encodings[i], 77, 333);
     for (size_t j = 0; j < panels_of(77) * panel_bytes(encodings[i], 333); j++)
       hash = (hash ^ bytes[j]) * 0x100000001b3;

@@ -33,7 +33,7 @@ import VTWMFile
     let writer = try writer(name, plan)
     var shares: [Double] = []
     try Packer(checkpoint, plan: plan, compute: Compute(threads: threads)).write(to: writer) {
-      shares.append($0)
+      share, _ in shares.append(share)
     }
     #expect(shares == shares.sorted() && shares.last == 1)
     return writer
@@ -50,13 +50,15 @@ import VTWMFile
       let found = TilePacker.unpack(view, rows: 0..<view.rows)
       let largest = want.map(abs).max() ?? 0
       // The source is bf16: f32 and bf16 are exact, f16 rounds, q8 has 127 steps per 32 values,
-      // q4 has 8 to a side and may clip the largest.
+      // q4 has 8 to a side and may clip the largest, as q4a, q5a and q6 may.
       let bound: Float =
         switch view.encoding {
         case .f32, .bf16: 0
         case .f16: largest / 2048
         case .q8: largest / 100
-        case .q4: largest / 4
+        case .q6: largest / 28
+        case .q5a: largest / 10
+        case .q4, .q4a: largest / 4
         }
       for (a, b) in zip(found, want) where abs(a - b) > bound {
         Issue.record("\(key), \(view.encoding.name): \(a), expected \(b)")
@@ -85,7 +87,8 @@ import VTWMFile
 
   @Test func rulesChangeMatricesAndTheLastOneWins() throws {
     let rules = ["text.layers.*=bf16", "*.down=q8", "*.1.down=f16"].compactMap(EncodingRule.init)
-    let plan = try PackPlan(checkpoint.configuration, encoding: .q4, rules: rules)
+    let plan = try PackPlan(checkpoint.configuration, encoding: .q4)
+      .changed(by: rules, checkpoint.configuration)
     #expect(plan.encodings[TensorKey(.query, layer: 0)] == .bf16)
     #expect(plan.encodings[TensorKey(.attentionNorm, layer: 0)] == .f32)
     #expect(plan.encodings[TensorKey(.down, layer: 0)] == .q8)
@@ -99,7 +102,8 @@ import VTWMFile
   @Test func aRuleThatMeansNothingIsNamed() throws {
     let rule = try #require(EncodingRule("text.layer.*=q4"))
     #expect {
-      try PackPlan(checkpoint.configuration, encoding: .q8, rules: [rule])
+      try PackPlan(checkpoint.configuration, encoding: .q8)
+        .changed(by: [rule], checkpoint.configuration)
     } throws: {
       "\($0)".contains("'text.layer.*' matches no matrix")
     }
@@ -109,7 +113,7 @@ import VTWMFile
     let plan = PackPlan(checkpoint.configuration, encoding: .q4)
     let writer = try writer("m.vtwm", plan)
     let errors = try Packer(checkpoint, plan: plan, compute: Compute(threads: 2))
-      .write(to: writer) { _ in }
+      .write(to: writer) { _, _ in }
     let table = try writer.mapTensors()
     #expect(errors.tensors.count == plan.encodings.values.count { $0 != .f32 })
     for (key, sums) in errors.tensors {

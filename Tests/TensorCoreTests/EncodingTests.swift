@@ -5,7 +5,7 @@ import Testing
   @Test func keepsTheFileConstants() {
     let constants: [(Encoding, UInt16, String)] = [
       (.f32, 1, "f32"), (.f16, 2, "f16"), (.bf16, 3, "bf16"), (.q8, 16, "q8"),
-      (.q4, 17, "q4"),
+      (.q4, 17, "q4"), (.q4a, 18, "q4a"), (.q5a, 19, "q5a"), (.q6, 20, "q6"),
     ]
     #expect(constants.count == Encoding.allCases.count)
     for (encoding, rawValue, name) in constants {
@@ -35,6 +35,8 @@ import Testing
     (.q8, 4096, 11008, 4096, 11008, 374_272, 47_906_816),
     (.q4, 32, 32, 32, 32, 576, 576), (.q4, 33, 33, 64, 64, 1152, 2304),
     (.q4, 4096, 11008, 4096, 11008, 198_144, 25_362_432),
+    (.q4a, 33, 33, 64, 64, 1280, 2560), (.q5a, 33, 33, 64, 64, 1536, 3072),
+    (.q6, 33, 33, 64, 64, 1792, 3584),
     (.q8, 0, 5, 0, 32, 1088, 0), (.q8, 5, 0, 32, 0, 0, 0), (.f32, 0, 0, 0, 0, 0, 0),
   ])
   func padsToWholeTiles(

@@ -109,7 +109,8 @@ import VTWMFile
 @Suite struct GoldenFileTests {
   /// The files by name, with the encodings of their model.
   static let examples = [
-    ("tiny", TinyModel.firstEncodings), ("tiny-q4", TinyModel.encodings),
+    ("tiny", TinyModel.firstEncodings), ("tiny-q4", TinyModel.q4Encodings),
+    ("tiny-q4a", TinyModel.encodings),
   ]
 
   private func path(_ name: String) -> String { Python.root + "/formats/examples/" + name }

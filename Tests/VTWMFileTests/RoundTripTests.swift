@@ -104,7 +104,7 @@ import VTWMFile
       writer.begin(specification.key)
       let count = try #require(specification.shape.elementCount)
       try writer.append([UInt8](repeating: 0, count: 4 * count))
-      writer.end()
+      try writer.end()
     }
   }
 

@@ -76,8 +76,16 @@ enum TinyModel {
     TensorKey(.value, layer: 0): .f16, TensorKey(.embedding): .q8,
   ]
 
+  /// The same and q4.
+  static let q4Encodings = firstEncodings.merging(
+    [TensorKey(.attentionOutput, layer: 0): .q4]
+  ) { $1 }
+
   /// One matrix of every encoding in decoder layer 0.
-  static let encodings = firstEncodings.merging([TensorKey(.attentionOutput, layer: 0): .q4]) { $1 }
+  static let encodings = q4Encodings.merging([
+    TensorKey(.gate, layer: 0): .q4a, TensorKey(.up, layer: 0): .q5a,
+    TensorKey(.down, layer: 0): .q6,
+  ]) { $1 }
 
   static let sourceTypes: [TensorKey: String] = [
     TensorKey(.embedding): "F16", TensorKey(.query, layer: 0): "Q4_K",
@@ -123,6 +131,9 @@ enum TinyModel {
     return switch encoding {
     case .q8: Float(number % 255 - 127) / 64
     case .q4: Float(number % 16 - 8) / 64
+    case .q4a: Float(number % 16) / 64 - 0.5
+    case .q5a: Float(number % 32) / 64 - 0.5
+    case .q6: Float(number % 64 - 32) / 64
     case .f32, .f16, .bf16: Float(number % 64 - 32) / 32
     }
   }
@@ -171,10 +182,52 @@ enum TinyModel {
               }
             }
           }
+        case .q4a, .q5a, .q6:
+          write(&writer, encoding, layout, row: panel, column: first) {
+            tensor * 31 + $0 * 13 + $1 * 7
+          }
         }
       }
     }
     return writer.bytes
+  }
+
+  /// A tile of nibbles and planes of bits, as the page lays it out.
+  private static func write(
+    _ writer: inout ByteWriter, _ encoding: Encoding, _ layout: TileLayout, row: Int, column: Int,
+    number: (Int, Int) -> Int
+  ) {
+    let bits = encoding.integerBits ?? 0
+    func integer(_ r: Int, _ c: Int) -> Int {
+      let isPadding = row + r >= layout.rows || column + c >= layout.columns
+      return isPadding
+        ? (encoding.hasMinimum ? 0 : 1 << (bits - 1))
+        : number(row + r, column + c) % (1 << bits)
+    }
+    for set in 0..<2 {
+      for r in row..<row + 32 {
+        let value = encoding.hasMinimum && set == 1 ? -0.5 : 1.0 / 64
+        writer.integer((r < layout.rows ? Float16(value) : 0).bitPattern)
+      }
+    }
+    for quad in stride(from: 0, to: 32, by: 4) {
+      for r in 0..<16 {
+        for c in quad..<quad + 4 {
+          writer.integer(UInt8(integer(r, c) & 15 | (integer(r + 16, c) & 15) << 4))
+        }
+      }
+    }
+    for bit in 4..<bits {
+      for quad in stride(from: 0, to: 32, by: 4) {
+        for pair in stride(from: 0, to: 32, by: 2) {
+          let places = [0, 1, 2, 3, 4, 5, 6, 7].map { (pair + $0 / 4, quad + $0 % 4) }
+          let byte = places.enumerated().reduce(0) {
+            $0 | (integer($1.element.0, $1.element.1) >> bit & 1) << $1.offset
+          }
+          writer.integer(UInt8(byte))
+        }
+      }
+    }
   }
 
   // MARK: Files
@@ -203,7 +256,7 @@ enum TinyModel {
       let bytes = bytes(index, layout)
       try writer.append(Array(bytes[..<(bytes.count / 2)]))
       try writer.append(Array(bytes[(bytes.count / 2)...]))
-      writer.end(sourceCRC: UInt32(index))
+      try writer.end(sourceCRC: UInt32(index))
     }
     return writer
   }

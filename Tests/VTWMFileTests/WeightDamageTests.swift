@@ -66,7 +66,7 @@ import VTWMFile
   @Test func weightsThatAreNotFiniteAreNamed() throws {
     for (key, offset, value, place) in [
       (TensorKey(.finalNorm), 4, UInt32(0x7FC0_0000), "weight at byte 4"),
-      (TensorKey(.up, layer: 0), 0, UInt32(0xFF80_0000), "weight at byte 0"),
+      (TensorKey(.up, layer: 1), 0, UInt32(0xFF80_0000), "weight at byte 0"),
     ] {
       #expect(
         try verify(poisoned(key, at: offset, value)) == "tensor '\(key)': \(place) is not finite")
@@ -76,6 +76,8 @@ import VTWMFile
       (TensorKey(.embedding), 1088 + 62, UInt16(0xFE01), "scale at byte 1150"),
       (TensorKey(.key, layer: 0), 6, UInt16(0x7F80), "weight at byte 6"),
       (TensorKey(.value, layer: 0), 0, UInt16(0x7C01), "weight at byte 0"),
+      (TensorKey(.gate, layer: 0), 64 + 4, UInt16(0x7C01), "scale at byte 68"),
+      (TensorKey(.down, layer: 0), 126, UInt16(0xFC00), "scale at byte 126"),
     ] {
       #expect(
         try verify(poisoned(key, at: offset, value)) == "tensor '\(key)': \(place) is not finite")

@@ -5,11 +5,15 @@
 #define TARGET __attribute__((target("avx2,fma,f16c")))
 #define NAME(x) avx2_##x
 #include "rows.inc"
+#include "tile.h"
 
 #define INLINE TARGET static inline __attribute__((always_inline))
 #define UNROLL _Pragma("clang loop unroll(full)")
 
 enum { TILE = 6, Q_TILE = 4 };
+
+/* What packing counts an activation as in the starts of sums. */
+enum { Q8_ZERO = 128, Q4_ZERO = 8 };
 
 /* Few rows are bound by memory: ask for the weights well before their use. */
 enum { AHEAD = 2048, STREAM_ROWS = 2 };
@@ -265,14 +269,96 @@ TARGET static void panel_q4(const void *w, const void *a, size_t rows, size_t st
   }
 }
 
+/* Four columns of a quarter of a panel (8 rows) as signed bytes. */
+INLINE __m256i load_signed(const char *w, const vtw_tile *form, int k, int q) {
+  const __m256i nibble = _mm256_set1_epi8(15), bit = _mm256_set1_epi64x(0x8040201008040201);
+  /* Byte i of a lane takes the bits of byte i / 8 of the plane. */
+  const __m256i spread = _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202,
+                                            0x0303030303030303);
+  __m256i v = _mm256_loadu_si256((const __m256i *)(w + form->header + 64 * k + 32 * (q % 2)));
+  v = _mm256_and_si256(q < 2 ? v : _mm256_srli_epi16(v, 4), nibble);
+  UNROLL for (int p = 0; p < form->bits - 4; p++) {
+    int plane;
+    memcpy(&plane, w + vtw_plane(form, p) + 16 * k + 4 * q, 4);
+    __m256i marked = _mm256_and_si256(_mm256_shuffle_epi8(_mm256_set1_epi32(plane), spread), bit);
+    marked = _mm256_cmpeq_epi8(marked, bit);
+    v = _mm256_or_si256(v, _mm256_and_si256(marked, _mm256_set1_epi8((char)(16 << p))));
+  }
+  return _mm256_sub_epi8(v, _mm256_set1_epi8((char)form->zero));
+}
+
+/* Affine and 6-bit groups: sums of products over 32 columns fit 16 bits for |q| <= 16, those over 16
+ * columns for |q| <= 32: 4 * 2 * 32 * 127 < 2^15. */
+INLINE void panel_signed(const char *w, const vtw_tile *form, const char *a, int rows,
+                         size_t steps, float *c, size_t ldc, int add) {
+  float sums[Q_TILE][VTW_PANEL] = {{0}};
+  const __m256i ones = _mm256_set1_epi16(1);
+  int parts = VTW_GROUP / form->group, fours = VTW_GROUP / 4 / parts;
+  for (size_t s = 0; s < steps; s++, w += form->bytes, a += rows * (VTW_GROUP + 8))
+    UNROLL for (int q = 0; q < 4; q++)
+      UNROLL for (int part = 0; part < parts; part++) {
+        __m256i i[Q_TILE];
+        UNROLL for (int m = 0; m < rows; m++) i[m] = _mm256_setzero_si256();
+        UNROLL for (int f = 0; f < fours; f++) {
+          int k = part * fours + f;
+          __m256i v = load_signed(w, form, k, q), magnitude = _mm256_abs_epi8(v);
+          if (rows <= STREAM_ROWS && q == 0) {
+            _mm_prefetch(w + AHEAD + 64 * k, _MM_HINT_T0);
+            if (k % 2 == 0) _mm_prefetch(w + AHEAD + 512 + 32 * k, _MM_HINT_T0);
+          }
+          UNROLL for (int m = 0; m < rows; m++) {
+            int four;
+            memcpy(&four, a + 4 * (k * rows + m), 4);
+            __m256i x = _mm256_sign_epi8(_mm256_set1_epi32(four), v);
+            i[m] = _mm256_add_epi16(i[m], _mm256_maddubs_epi16(magnitude, x));
+          }
+        }
+        __m256 d = load_quarter(w + 64 * part + 16 * q, 1), least = d;
+        /* The minimum is that of unsigned integers. */
+        if (form->is_affine)
+          least = _mm256_fmadd_ps(d, _mm256_set1_ps((float)form->zero),
+                                  load_quarter(w + 64 + 16 * q, 1));
+        UNROLL for (int m = 0; m < rows; m++) {
+          int start;
+          float scale, *sum = sums[m] + 8 * q;
+          memcpy(&start, a + rows * VTW_GROUP + 4 * m, 4);
+          memcpy(&scale, a + rows * (VTW_GROUP + 4) + 4 * m, 4);
+          __m256 x = _mm256_set1_ps(scale), total = _mm256_loadu_ps(sum);
+          total = _mm256_fmadd_ps(_mm256_cvtepi32_ps(_mm256_madd_epi16(i[m], ones)),
+                                  _mm256_mul_ps(d, x), total);
+          if (form->is_affine)
+            total = _mm256_fmadd_ps(
+                least, _mm256_mul_ps(_mm256_set1_ps((float)(-start / Q8_ZERO)), x), total);
+          _mm256_storeu_ps(sum, total);
+        }
+      }
+  for (int m = 0; m < rows; m++)
+    for (int r = 0; r < VTW_PANEL; r++)
+      c[(size_t)m * ldc + r] = (add ? c[(size_t)m * ldc + r] : 0) + sums[m][r];
+}
+
+#define PANEL_SIGNED(name, form)                                                          \
+  TARGET static void name(const void *w, const void *a, size_t rows, size_t steps,        \
+                          float *c, size_t ldc, int add) {                                \
+    switch (rows) {                                                                       \
+    case 1: panel_signed(w, &form, a, 1, steps, c, ldc, add); break;                      \
+    case 2: panel_signed(w, &form, a, 2, steps, c, ldc, add); break;                      \
+    case 3: panel_signed(w, &form, a, 3, steps, c, ldc, add); break;                      \
+    case 4: panel_signed(w, &form, a, 4, steps, c, ldc, add); break;                      \
+    }                                                                                     \
+  }
+PANEL_SIGNED(panel_q4a, VTW_TILE_Q4A)
+PANEL_SIGNED(panel_q5a, VTW_TILE_Q5A)
+PANEL_SIGNED(panel_q6, VTW_TILE_Q6)
+
 TARGET static void pack_q8(const float *x, size_t stride, size_t rows, size_t columns,
                            void *packed) {
-  avx2_pack_groups(x, stride, rows, columns, Q8_GROUP, 128, 0, packed);
+  avx2_pack_groups(x, stride, rows, columns, Q8_GROUP, Q8_ZERO, 0, packed);
 }
 
 TARGET static void pack_q4(const float *x, size_t stride, size_t rows, size_t columns,
                            void *packed) {
-  avx2_pack_groups(x, stride, rows, columns, Q4_GROUP, 8, 0, packed);
+  avx2_pack_groups(x, stride, rows, columns, Q4_GROUP, Q4_ZERO, 0, packed);
 }
 
 /* The sum of the 8 lanes, pairwise. */
@@ -345,6 +431,9 @@ const vtw_kernels vtw_kernels_avx2 = {
     .bf16 = {TILE, 2, 8, 128, 256, avx2_pack_rounded, panel_bf16},
     .q8 = {Q_TILE, 32, 40, 1088, 24, pack_q8, panel_q8},
     .q4 = {Q_TILE, 32, 40, 576, 48, pack_q4, panel_q4},
+    .q4a = {Q_TILE, 32, 40, 640, 48, pack_q8, panel_q4a},
+    .q5a = {Q_TILE, 32, 40, 768, 40, pack_q8, panel_q5a},
+    .q6 = {Q_TILE, 32, 40, 896, 32, pack_q8, panel_q6},
     .dot_quad = dot_quad,
     .attention_rows = ATTENTION_ROWS,
     .attend = avx2_attend,

@@ -6,6 +6,7 @@
 #define NAME(x) avx512_##x
 #include "rows.inc"
 #include "cache.h"
+#include "tile.h"
 
 #define INLINE TARGET static inline __attribute__((always_inline))
 #define TARGET_BF16                                                                       \
@@ -381,50 +382,122 @@ TARGET_BF16 static void pack_bf16(const float *x, size_t stride, size_t rows, si
 enum { OFFSET_BITS = 0x4b400000 };
 static const float OFFSET = 12582912.0f;
 
-/* A prepared step: scales f32 [32], starts f32 [32] (in the first step of a group), bytes [8][128]. */
-enum { PREPARED = 128 + 128 + 1024 };
+/* Where the weights of a step come from: prepared or a tile of the file. */
+typedef enum {
+  PREPARED_STEP,
+  PREPARED_AFFINE,
+  PREPARED_HALVES,
+  Q8_STEP,
+  Q4_STEP,
+  Q4A_STEP,
+  Q5A_STEP,
+  Q6_STEP
+} step_form;
 
-/* Where the weights of a step come from. */
-enum { PREPARED_STEP, Q8_STEP, Q4_STEP };
+/* A prepared step: scales f32 [32], starts f32 [32] (in the first step of a group), minima or the
+ * scales of the upper 16 columns f32 [32] if there are some, bytes [8][128]. */
+enum { PREPARED = 128 + 128 + 1024, PREPARED_MORE = PREPARED + 128 };
 
-INLINE void load_pair(const char *w, int form, int k, __m512i *low, __m512i *high) {
-  if (form == Q4_STEP) {
+#define IS_PREPARED(form) ((form) <= PREPARED_HALVES)
+#define IS_AFFINE(form) ((form) == PREPARED_AFFINE || (form) == Q4A_STEP || (form) == Q5A_STEP)
+#define HAS_HALVES(form) ((form) == PREPARED_HALVES || (form) == Q6_STEP)
+
+INLINE size_t step_size(step_form form) {
+  switch (form) {
+  case PREPARED_STEP: return PREPARED;
+  case PREPARED_AFFINE:
+  case PREPARED_HALVES: return PREPARED_MORE;
+  case Q8_STEP: return VTW_TILE_Q8.bytes;
+  case Q4_STEP: return VTW_TILE_Q4.bytes;
+  case Q4A_STEP: return VTW_TILE_Q4A.bytes;
+  case Q5A_STEP: return VTW_TILE_Q5A.bytes;
+  case Q6_STEP: return VTW_TILE_Q6.bytes;
+  }
+}
+
+/* v with `bit` added to the bytes that a plane marks. */
+INLINE __m512i add_plane(__m512i v, const char *plane, int bit) {
+  uint64_t bits;
+  memcpy(&bits, plane, 8);
+  return _mm512_mask_add_epi8(v, _cvtu64_mask64(bits), v, _mm512_set1_epi8((char)bit));
+}
+
+/* Four columns of the panel's halves, as bytes 128 + q, with q times 2^(8 - bits). */
+INLINE void load_pair(const char *w, step_form form, int k, __m512i *low, __m512i *high) {
+  if (form == Q4_STEP || form == Q4A_STEP) {
     const __m512i upper = _mm512_set1_epi8((char)0xf0);
-    __m512i x = _mm512_loadu_si512(w + 64 + 64 * k);
+    __m512i x = _mm512_loadu_si512(w + (form == Q4_STEP ? 64 : 128) + 64 * k);
     *low = _mm512_and_si512(_mm512_slli_epi32(x, 4), upper);
     *high = _mm512_and_si512(x, upper);
+  } else if (form == Q5A_STEP) {
+    const __m512i middle = _mm512_set1_epi8(0x78);
+    const char *planes = w + vtw_plane(&VTW_TILE_Q5A, 0) + 16 * k;
+    __m512i x = _mm512_loadu_si512(w + 128 + 64 * k);
+    *low = add_plane(_mm512_and_si512(_mm512_slli_epi32(x, 3), middle), planes, 0x80);
+    *high = add_plane(_mm512_and_si512(_mm512_srli_epi32(x, 1), middle), planes + 8, 0x80);
+  } else if (form == Q6_STEP) {
+    const __m512i middle = _mm512_set1_epi8(0x3c);
+    const char *planes = w + vtw_plane(&VTW_TILE_Q6, 0) + 16 * k;
+    __m512i x = _mm512_loadu_si512(w + 128 + 64 * k);
+    *low = add_plane(_mm512_and_si512(_mm512_slli_epi32(x, 2), middle), planes, 0x40);
+    *high = add_plane(_mm512_and_si512(_mm512_srli_epi32(x, 2), middle), planes + 8, 0x40);
+    planes += VTW_PLANE_BYTES;
+    *low = add_plane(*low, planes, 0x80);
+    *high = add_plane(*high, planes + 8, 0x80);
   } else {
-    const char *line = w + (form == Q8_STEP ? 64 : 256) + 128 * k;
+    const char *line = w + step_size(form) - 1024 + 128 * k;
     *low = _mm512_loadu_si512(line);
     *high = _mm512_loadu_si512(line + 64);
   }
 }
 
-/* The scales of a step of the file, for bytes as load_pair gives them. */
-INLINE void load_scales(const char *w, int form, __m512 d[2]) {
-  load_column(w, 1, &d[0], &d[1]);
-  if (form == Q4_STEP)
-    for (int h = 0; h < 2; h++) d[h] = _mm512_mul_ps(d[h], _mm512_set1_ps(0.0625f));
+/* The scales of a step, for bytes as load_pair gives them.  Half 1: of the upper 16 columns. */
+INLINE void load_scales(const char *w, step_form form, int half, __m512 d[2]) {
+  if (IS_PREPARED(form)) {
+    for (int h = 0; h < 2; h++) d[h] = _mm512_loadu_ps(w + 256 * half + 64 * h);
+    return;
+  }
+  float part = form == Q8_STEP ? 1 : form == Q5A_STEP ? 0.125f : form == Q6_STEP ? 0.25f : 0.0625f;
+  load_column(w + 64 * half, 1, &d[0], &d[1]);
+  if (form != Q8_STEP)
+    for (int h = 0; h < 2; h++) d[h] = _mm512_mul_ps(d[h], _mm512_set1_ps(part));
 }
 
-/* Minus what OFFSET contributes to `count` steps. */
-INLINE void load_starts(const char *w, int form, size_t count, __m512 start[2]) {
-  __m512 sum[2];
-  load_scales(w, form, sum);
-  for (size_t b = 1; b < count; b++) {
-    __m512 d[2];
-    load_scales(w + b * (form == Q4_STEP ? 576 : 1088), form, d);
-    for (int h = 0; h < 2; h++) sum[h] = _mm512_add_ps(sum[h], d[h]);
+/* What 128 times the sum of the activations counts: a minimum is that of unsigned integers, but
+ * load_pair gives signed ones. */
+INLINE void load_minima(const char *w, step_form form, const __m512 d[2], __m512 m[2]) {
+  if (IS_PREPARED(form)) {
+    for (int h = 0; h < 2; h++) m[h] = _mm512_loadu_ps(w + 256 + 64 * h);
+    return;
   }
+  load_column(w + 64, 1, &m[0], &m[1]);
+  for (int h = 0; h < 2; h++) m[h] = _mm512_fmadd_ps(m[h], _mm512_set1_ps(0x1p-7f), d[h]);
+}
+
+/* Minus what OFFSET contributes to `count` steps of the file. */
+INLINE void load_starts(const char *w, step_form form, size_t count, __m512 start[2]) {
+  __m512 sum[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
+  for (size_t b = 0; b < count; b++)
+    for (int half = 0; half < (HAS_HALVES(form) ? 2 : 1); half++) {
+      __m512 d[2];
+      load_scales(w + b * step_size(form), form, half, d);
+      for (int h = 0; h < 2; h++) sum[h] = _mm512_add_ps(sum[h], d[h]);
+    }
   for (int h = 0; h < 2; h++) start[h] = _mm512_mul_ps(sum[h], _mm512_set1_ps(-OFFSET));
 }
 
-INLINE void prepare_groups(const char *w, int form, int group, size_t steps, char *out) {
-  size_t bytes = form == Q4_STEP ? 576 : 1088;
-  for (size_t s = 0; s < steps; s++, w += bytes, out += PREPARED) {
-    __m512 d[2], start[2];
-    load_scales(w, form, d);
-    for (int h = 0; h < 2; h++) _mm512_storeu_ps(out + 64 * h, d[h]);
+INLINE void prepare_groups(const char *w, step_form form, int group, size_t steps, char *out) {
+  int has_more = IS_AFFINE(form) || HAS_HALVES(form);
+  size_t bytes = has_more ? PREPARED_MORE : PREPARED;
+  for (size_t s = 0; s < steps; s++, w += step_size(form), out += bytes) {
+    __m512 d[2], more[2], start[2];
+    load_scales(w, form, 0, d);
+    if (IS_AFFINE(form)) load_minima(w, form, d, more);
+    if (HAS_HALVES(form)) load_scales(w, form, 1, more);
+    for (int h = 0; h < 2; h++) {
+      _mm512_storeu_ps(out + 64 * h, d[h]);
+      if (has_more) _mm512_storeu_ps(out + 256 + 64 * h, more[h]);
+    }
     if (s % group == 0) {
       load_starts(w, form, steps - s < (size_t)group ? steps - s : (size_t)group, start);
       for (int h = 0; h < 2; h++) _mm512_storeu_ps(out + 128 + 64 * h, start[h]);
@@ -432,8 +505,8 @@ INLINE void prepare_groups(const char *w, int form, int group, size_t steps, cha
     UNROLL for (int k = 0; k < 8; k++) {
       __m512i low, high;
       load_pair(w, form, k, &low, &high);
-      _mm512_storeu_si512(out + 256 + 128 * k, low);
-      _mm512_storeu_si512(out + 256 + 128 * k + 64, high);
+      _mm512_storeu_si512(out + bytes - 1024 + 128 * k, low);
+      _mm512_storeu_si512(out + bytes - 1024 + 128 * k + 64, high);
     }
   }
 }
@@ -445,15 +518,36 @@ INLINE __m512i dot_four(__m512i sum, __m512i w, const char *four) {
   return sum;
 }
 
-INLINE void panel_groups(const char *w, int form, int group, const char *a, int rows, size_t steps,
-                         float *c, size_t ldc, int add) {
-  size_t bytes = form == Q4_STEP ? 576 : form == Q8_STEP ? 1088 : PREPARED;
+/* For each row, where its sums of 16 columns start: OFFSET_BITS less 128 times the sum of the four
+ * fours of activations. */
+INLINE void half_starts(const char *fours, int rows, int32_t starts[8]) {
+  const __m256i ones = _mm256_set1_epi8(1);
+  __mmask8 mask = (__mmask8)((1 << rows) - 1);
+  __m256i sum = _mm256_setzero_si256();
+  UNROLL for (int k = 0; k < 4; k++)
+    sum = _mm256_dpbusd_epi32(sum, ones, _mm256_maskz_loadu_epi32(mask, fours + 4 * rows * k));
+  sum = _mm256_sub_epi32(_mm256_set1_epi32(OFFSET_BITS), _mm256_slli_epi32(sum, 7));
+  _mm256_storeu_si256((__m256i *)starts, sum);
+}
+
+/* For each row, 128 times the sum of the activations of a step. */
+INLINE void step_sums(const char *starts, int rows, float sums[8]) {
+  __mmask8 mask = (__mmask8)((1 << rows) - 1);
+  __m256i start = _mm256_maskz_loadu_epi32(mask, starts);
+  _mm256_storeu_ps(
+      sums, _mm256_cvtepi32_ps(_mm256_sub_epi32(_mm256_set1_epi32(OFFSET_BITS), start)));
+}
+
+INLINE void panel_groups(const char *w, step_form form, int group, const char *a, int rows,
+                         size_t steps, float *c, size_t ldc, int add) {
+  enum { FOURS = VTW_GROUP / 4 };
+  int parts = HAS_HALVES(form) ? 2 : 1;
   __m512 low[Q_TILE], high[Q_TILE];
   UNROLL for (int m = 0; m < rows; m++) low[m] = high[m] = _mm512_setzero_ps();
   for (size_t s = 0; s < steps; s += group) {
     size_t count = group == 1 ? 1 : steps - s < (size_t)group ? steps - s : (size_t)group;
     __m512 t0[Q_TILE], t1[Q_TILE], start[2];
-    if (form == PREPARED_STEP)
+    if (IS_PREPARED(form))
       for (int h = 0; h < 2; h++) start[h] = _mm512_loadu_ps(w + 128 + 64 * h);
     else load_starts(w, form, count, start);
     UNROLL for (int m = 0; m < rows; m++) {
@@ -462,33 +556,50 @@ INLINE void panel_groups(const char *w, int form, int group, const char *a, int 
     }
     const char *scales = a + rows * (VTW_GROUP + 4);
     _Pragma("clang loop unroll(disable)")
-    for (size_t b = 0; b < count; b++, w += bytes, a += rows * (VTW_GROUP + 8)) {
-      __m512i i0[Q_TILE], i1[Q_TILE];
-      UNROLL for (int m = 0; m < rows; m++) {
-        int first;
-        memcpy(&first, a + rows * VTW_GROUP + 4 * m, 4);
-        i0[m] = i1[m] = _mm512_set1_epi32(first);
-      }
-      UNROLL for (int k = 0; k < VTW_GROUP / 4; k++) {
-        __m512i w0, w1;
-        load_pair(w, form, k, &w0, &w1);
-        if (form != PREPARED_STEP) {
-          _mm_prefetch(w + AHEAD + 64 * k, _MM_HINT_T0);
-          if (form == Q8_STEP) _mm_prefetch(w + AHEAD + 64 * k + 512, _MM_HINT_T0);
-        }
+    for (size_t b = 0; b < count; b++, w += step_size(form), a += rows * (VTW_GROUP + 8)) {
+      UNROLL for (int part = 0; part < parts; part++) {
+        __m512i i0[Q_TILE], i1[Q_TILE];
+        int32_t starts[8];
+        if (HAS_HALVES(form)) half_starts(a + part * 16 * rows, rows, starts);
         UNROLL for (int m = 0; m < rows; m++) {
-          const char *four = a + 4 * (k * rows + m);
-          i0[m] = dot_four(i0[m], w0, four);
-          i1[m] = dot_four(i1[m], w1, four);
+          int first;
+          memcpy(&first, HAS_HALVES(form) ? (const char *)(starts + m)
+                                          : a + rows * VTW_GROUP + 4 * m, 4);
+          i0[m] = i1[m] = _mm512_set1_epi32(first);
         }
-      }
-      __m512 d[2];
-      if (form == PREPARED_STEP)
-        for (int h = 0; h < 2; h++) d[h] = _mm512_loadu_ps(w + 64 * h);
-      else load_scales(w, form, d);
-      UNROLL for (int m = 0; m < rows; m++) {
-        t0[m] = _mm512_fmadd_ps(_mm512_castsi512_ps(i0[m]), d[0], t0[m]);
-        t1[m] = _mm512_fmadd_ps(_mm512_castsi512_ps(i1[m]), d[1], t1[m]);
+        UNROLL for (int f = 0; f < FOURS / parts; f++) {
+          int k = part * FOURS / parts + f;
+          __m512i w0, w1;
+          load_pair(w, form, k, &w0, &w1);
+          if (!IS_PREPARED(form)) {
+            _mm_prefetch(w + AHEAD + 64 * k, _MM_HINT_T0);
+            if (form == Q8_STEP) _mm_prefetch(w + AHEAD + 64 * k + 512, _MM_HINT_T0);
+            if (step_size(form) > 640 && form != Q8_STEP && k % 2 == 0)
+              _mm_prefetch(w + AHEAD + 32 * k + 512, _MM_HINT_T0);
+          }
+          UNROLL for (int m = 0; m < rows; m++) {
+            const char *four = a + 4 * (k * rows + m);
+            i0[m] = dot_four(i0[m], w0, four);
+            i1[m] = dot_four(i1[m], w1, four);
+          }
+        }
+        __m512 d[2];
+        load_scales(w, form, part, d);
+        UNROLL for (int m = 0; m < rows; m++) {
+          t0[m] = _mm512_fmadd_ps(_mm512_castsi512_ps(i0[m]), d[0], t0[m]);
+          t1[m] = _mm512_fmadd_ps(_mm512_castsi512_ps(i1[m]), d[1], t1[m]);
+        }
+        if (IS_AFFINE(form)) {
+          float sums[8];
+          __m512 least[2];
+          step_sums(a + rows * VTW_GROUP, rows, sums);
+          load_minima(w, form, d, least);
+          UNROLL for (int m = 0; m < rows; m++) {
+            __m512 sum = _mm512_set1_ps(sums[m]);
+            t0[m] = _mm512_fmadd_ps(least[0], sum, t0[m]);
+            t1[m] = _mm512_fmadd_ps(least[1], sum, t1[m]);
+          }
+        }
       }
     }
     UNROLL for (int m = 0; m < rows; m++) {
@@ -591,18 +702,24 @@ TARGET static void pack_q4(const float *x, size_t stride, size_t rows, size_t co
     BODY_Q(4, form, group) BODY_Q(5, form, group) BODY_Q(6, form, group)                   \
     BODY_Q(7, form, group)                                                                 \
   }
+#define PREPARE(name, form, group)                                                         \
+  TARGET static void name(const void *w, size_t steps, void *out) {                        \
+    prepare_groups(w, form, group, steps, out);                                            \
+  }
 PANEL(panel_q8, Q8_STEP, Q8_GROUP)
 PANEL(panel_q4, Q4_STEP, Q4_GROUP)
+PANEL(panel_q4a, Q4A_STEP, Q8_GROUP)
+PANEL(panel_q5a, Q5A_STEP, Q8_GROUP)
+PANEL(panel_q6, Q6_STEP, Q8_GROUP)
 PANEL(prepared_q8, PREPARED_STEP, Q8_GROUP)
 PANEL(prepared_q4, PREPARED_STEP, Q4_GROUP)
-
-TARGET static void prepare_q8(const void *w, size_t steps, void *out) {
-  prepare_groups(w, Q8_STEP, Q8_GROUP, steps, out);
-}
-
-TARGET static void prepare_q4(const void *w, size_t steps, void *out) {
-  prepare_groups(w, Q4_STEP, Q4_GROUP, steps, out);
-}
+PANEL(prepared_affine, PREPARED_AFFINE, Q8_GROUP)
+PANEL(prepared_halves, PREPARED_HALVES, Q8_GROUP)
+PREPARE(prepare_q8, Q8_STEP, Q8_GROUP)
+PREPARE(prepare_q4, Q4_STEP, Q4_GROUP)
+PREPARE(prepare_q4a, Q4A_STEP, Q8_GROUP)
+PREPARE(prepare_q5a, Q5A_STEP, Q8_GROUP)
+PREPARE(prepare_q6, Q6_STEP, Q8_GROUP)
 
 INLINE void dot_rows(const float *const w[4], size_t columns, const float *x, int rows,
                      float *out) {
@@ -653,6 +770,12 @@ TARGET static void narrow_f16(const float *x, uint16_t *out, size_t count) {
   .f16 = {TILE, 1, 4, 64, 512, avx512_pack_f32, panel_f16},                               \
   .q8 = {Q_TILE, 32, 40, 1088, 16, pack_q8, panel_q8, PREPARED, prepare_q8, prepared_q8}, \
   .q4 = {Q_TILE, 32, 40, 576, 16, pack_q4, panel_q4, PREPARED, prepare_q4, prepared_q4},  \
+  .q4a = {Q_TILE, 32, 40, 640, 16, pack_q8, panel_q4a, PREPARED_MORE, prepare_q4a,        \
+          prepared_affine},                                                               \
+  .q5a = {Q_TILE, 32, 40, 768, 16, pack_q8, panel_q5a, PREPARED_MORE, prepare_q5a,        \
+          prepared_affine},                                                               \
+  .q6 = {Q_TILE, 32, 40, 896, 16, pack_q8, panel_q6, PREPARED_MORE, prepare_q6,           \
+         prepared_halves},                                                                \
   .dot_quad = dot_quad,                                                                   \
   .attention_rows = ATTENTION_ROWS,                                                       \
   .attend = avx512_attend,                                                                \

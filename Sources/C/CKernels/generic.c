@@ -2,6 +2,7 @@
 #define TARGET
 #define NAME(x) generic_##x
 #include "rows.inc"
+#include "tile.h"
 
 enum { TILE = 4 };
 
@@ -64,59 +65,65 @@ static void panel_bf16(const void *w, const void *a, size_t rows, size_t steps, 
   finish(acc, rows, c, ldc, add);
 }
 
-/* q8 and q4: integer sums of 32 columns times both scales. */
-static void panel_groups(const uint8_t *tile, int is_q4, const int8_t *quants, size_t rows,
-                         size_t steps, float *c, size_t ldc, int add) {
+/* Quantised weights: integer sums of 16 or 32 columns times both scales.  `zero` is what packing
+ * multiplied the sums of activations by, to start with minus that. */
+static inline __attribute__((always_inline)) void
+panel_groups(const vtw_tile *form, int zero, const uint8_t *tile, const int8_t *quants,
+                         size_t rows, size_t steps, float *c, size_t ldc, int add) {
   float acc[TILE][VTW_PANEL] = {{0}};
-  for (size_t s = 0; s < steps; s++, quants += rows * (VTW_GROUP + 8)) {
-    float d[VTW_PANEL];
-    uint8_t weights[VTW_GROUP / 4][VTW_PANEL][4];
-    vtw_widen(VTW_F16, tile, VTW_PANEL, d);
-    tile += 64;
-    if (is_q4) {
-      for (int k = 0; k < VTW_GROUP / 4; k++)
-        for (int r = 0; r < VTW_PANEL / 2; r++)
-          for (int j = 0; j < 4; j++, tile++) {
-            weights[k][r][j] = *tile & 15;
-            weights[k][r + VTW_PANEL / 2][j] = *tile >> 4;
-          }
-    } else {
-      memcpy(weights, tile, sizeof weights);
-      tile += sizeof weights;
-    }
+  size_t parts = VTW_GROUP / (size_t)form->group, fours = VTW_GROUP / 4 / parts;
+  for (size_t s = 0; s < steps; s++, quants += rows * (VTW_GROUP + 8), tile += form->bytes) {
+    float d[2 * VTW_PANEL];
+    int8_t weights[VTW_GROUP / 4][VTW_PANEL][4];
+    vtw_widen(VTW_F16, tile, form->header / 2, d);
+    for (size_t column = 0; column < VTW_GROUP; column++)
+      for (size_t r = 0; r < VTW_PANEL; r++)
+        weights[column / 4][r][column % 4] =
+            (int8_t)(vtw_tile_integer(form, tile, r, column) - form->zero);
     for (size_t m = 0; m < rows; m++) {
-      int32_t start, sums[VTW_PANEL];
+      int32_t start;
       float scale;
       memcpy(&start, quants + rows * VTW_GROUP + 4 * m, 4);
       memcpy(&scale, quants + rows * (VTW_GROUP + 4) + 4 * m, 4);
-      for (int r = 0; r < VTW_PANEL; r++) sums[r] = start;
-      for (int k = 0; k < VTW_GROUP / 4; k++) {
-        const int8_t *four = quants + 4 * (rows * (size_t)k + m);
-        for (int r = 0; r < VTW_PANEL; r++)
-          for (int j = 0; j < 4; j++) sums[r] += weights[k][r][j] * four[j];
+      for (size_t part = 0; part < parts; part++) {
+        int32_t sums[VTW_PANEL] = {0};
+        for (size_t k = part * fours; k < (part + 1) * fours; k++) {
+          const int8_t *four = quants + 4 * (rows * k + m);
+          for (int r = 0; r < VTW_PANEL; r++)
+            for (int j = 0; j < 4; j++) sums[r] += weights[k][r][j] * four[j];
+        }
+        const float *of = d + VTW_PANEL * part;
+        for (int r = 0; r < VTW_PANEL; r++) acc[m][r] += (float)sums[r] * (of[r] * scale);
       }
-      for (int r = 0; r < VTW_PANEL; r++) acc[m][r] += (float)sums[r] * (d[r] * scale);
+      /* The minimum is that of unsigned integers. */
+      float sum = (float)(-start / zero) * scale;
+      for (int r = 0; form->is_affine && r < VTW_PANEL; r++)
+        acc[m][r] += sum * (d[VTW_PANEL + r] + (float)form->zero * d[r]);
     }
   }
   finish(acc, rows, c, ldc, add);
 }
 
-static void panel_q8(const void *w, const void *a, size_t rows, size_t steps, float *c, size_t ldc,
-                     int add) {
-  panel_groups(w, 0, a, rows, steps, c, ldc, add);
-}
+/* What packing counts an activation as in the starts of sums. */
+enum { Q8_ZERO = 128, Q4_ZERO = 8 };
 
-static void panel_q4(const void *w, const void *a, size_t rows, size_t steps, float *c, size_t ldc,
-                     int add) {
-  panel_groups(w, 1, a, rows, steps, c, ldc, add);
-}
+#define PANEL(name, form, zero)                                                           \
+  static void name(const void *w, const void *a, size_t rows, size_t steps, float *c,     \
+                   size_t ldc, int add) {                                                 \
+    panel_groups(&form, zero, w, a, rows, steps, c, ldc, add);                            \
+  }
+PANEL(panel_q8, VTW_TILE_Q8, Q8_ZERO)
+PANEL(panel_q4, VTW_TILE_Q4, Q4_ZERO)
+PANEL(panel_q4a, VTW_TILE_Q4A, Q8_ZERO)
+PANEL(panel_q5a, VTW_TILE_Q5A, Q8_ZERO)
+PANEL(panel_q6, VTW_TILE_Q6, Q8_ZERO)
 
 static void pack_q8(const float *x, size_t stride, size_t rows, size_t columns, void *packed) {
-  generic_pack_groups(x, stride, rows, columns, Q8_GROUP, 128, 0, packed);
+  generic_pack_groups(x, stride, rows, columns, Q8_GROUP, Q8_ZERO, 0, packed);
 }
 
 static void pack_q4(const float *x, size_t stride, size_t rows, size_t columns, void *packed) {
-  generic_pack_groups(x, stride, rows, columns, Q4_GROUP, 8, 0, packed);
+  generic_pack_groups(x, stride, rows, columns, Q4_GROUP, Q4_ZERO, 0, packed);
 }
 
 static void dot_quad(const float *const w[4], size_t columns, const float *x, size_t rows,
@@ -147,6 +154,9 @@ const vtw_kernels vtw_kernels_generic = {
     .bf16 = {TILE, 2, 8, 128, 256, generic_pack_rounded, panel_bf16},
     .q8 = {TILE, 32, 40, 1088, 24, pack_q8, panel_q8},
     .q4 = {TILE, 32, 40, 576, 48, pack_q4, panel_q4},
+    .q4a = {TILE, 32, 40, 640, 48, pack_q8, panel_q4a},
+    .q5a = {TILE, 32, 40, 768, 40, pack_q8, panel_q5a},
+    .q6 = {TILE, 32, 40, 896, 32, pack_q8, panel_q6},
     .dot_quad = dot_quad,
     .attention_rows = ATTENTION_ROWS,
     .attend = generic_attend,

@@ -6,10 +6,10 @@
 /* Rows of a weight panel: outputs computed side by side. */
 enum { VTW_PANEL = 32 };
 
-/* Columns that share a weight scale in q8 and q4. */
+/* Columns of a tile of the quantised encodings, and the most that share a weight scale. */
 enum { VTW_GROUP = 32 };
 
-/* Steps of 32 columns that share an activation scale in products with q8 and q4. */
+/* Steps of 32 columns that share an activation scale in products with q4, and with the others. */
 enum { Q8_GROUP = 1, Q4_GROUP = 4, VTW_SCALE_MAX = 4 };
 
 /* Most bytes of weights that are prepared at a time. */
@@ -22,7 +22,7 @@ enum { VTW_QUAD = 4 };
 enum { VTW_TILE_MAX = 12 };
 
 /* One row tile times one panel over `steps` steps of a tile's columns (1 for f32 and f16, 2 for
- * bf16, 32 for q8 and q4):  c[m][0..<32] (+)= sum over the steps, summed in the order of the steps.
+ * bf16, 32 for q4...q8):  c[m][0..<32] (+)= sum over the steps, summed in the order of the steps.
  *   w: the panel from its first step on;  a: the tile's packed activations from that step on
  *   c: rows of `ldc` floats, any alignment;  rows: 1 ..< tile rows + 1 */
 typedef void vtw_panel_function(const void *w, const void *a, size_t rows, size_t steps, float *c,
@@ -50,7 +50,7 @@ typedef struct {
 } vtw_product;
 
 struct vtw_kernels {
-  vtw_product f16, bf16, q8, q4;
+  vtw_product f16, bf16, q8, q4, q4a, q5a, q6;
 
   /* Dot products of 4 rows of f32 weights with 1...VTW_QUAD rows of x (row stride = columns):
    * out[4 * m + j] = w[j] . x[m]. */

@@ -8,6 +8,9 @@ static const vtw_product *product_for(const vtw_kernels *k, vtw_encoding encodin
   case VTW_BF16: return &k->bf16;
   case VTW_Q8: return &k->q8;
   case VTW_Q4: return &k->q4;
+  case VTW_Q4A: return &k->q4a;
+  case VTW_Q5A: return &k->q5a;
+  case VTW_Q6: return &k->q6;
   default: return &k->f16;
   }
 }

@@ -8,6 +8,7 @@
 #define TARGET
 #define NAME(x) neon_##x
 #include "rows.inc"
+#include "tile.h"
 
 #define INLINE static inline __attribute__((always_inline))
 #define DOT __attribute__((target("dotprod")))
@@ -311,6 +312,100 @@ DOT static void panel_q4_dot(const void *w, const void *a, size_t rows, size_t s
 }
 #undef BODY
 
+/* ---- q4a, q5a and q6 ---- */
+
+/* What packing counts an activation as in the starts of sums: minus 128 for the sum of a step. */
+enum { SUM_ZERO = 128 };
+
+/* Four columns of four outputs, those of register q of the panel, as signed integers. */
+INLINE int8x16_t load_signed(const uint8_t *w, const vtw_tile *form, int k, int q) {
+  static const uint8_t bits[16] = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
+  uint8x16_t v = vld1q_u8(w + form->header + 64 * k + 16 * (q % 4));
+  v = q < 4 ? vandq_u8(v, vdupq_n_u8(15)) : vshrq_n_u8(v, 4);
+  UNROLL for (int p = 0; p < form->bits - 4; p++) {
+    const uint8_t *plane = w + vtw_plane(form, p) + 16 * k + 2 * q;
+    uint8x16_t both = vcombine_u8(vdup_n_u8(plane[0]), vdup_n_u8(plane[1]));
+    v = vorrq_u8(v, vandq_u8(vtstq_u8(both, vld1q_u8(bits)), vdupq_n_u8((uint8_t)(16 << p))));
+  }
+  return vreinterpretq_s8_u8(vsubq_u8(v, vdupq_n_u8((uint8_t)form->zero)));
+}
+
+/* sums[m] += v . the 4 quants of row m, in halves that `joined` adds up. */
+INLINE void add_signed(int8x16_t v, const int8_t *quants, int rows, int32x4_t (*sums)[2]) {
+  UNROLL for (int m = 0; m < rows; m++) {
+    int8x8_t x = four_twice(quants + 4 * m);
+    sums[m][0] = vpadalq_s16(sums[m][0], vmull_s8(vget_low_s8(v), x));
+    sums[m][1] = vpadalq_s16(sums[m][1], vmull_s8(vget_high_s8(v), x));
+  }
+}
+
+DOT INLINE void dot_signed(int8x16_t v, const int8_t *quants, int rows, int32x4_t (*sums)[2]) {
+  UNROLL for (int m = 0; m < rows; m++) {
+    int8x8_t x = four_twice(quants + 4 * m);
+    sums[m][0] = vdotq_s32(sums[m][0], v, vcombine_s8(x, x));
+  }
+}
+
+typedef void signed_function(int8x16_t v, const int8_t *quants, int rows, int32x4_t (*sums)[2]);
+
+/* Integer sums of 16 or 32 columns, times both scales, and minima times sums of activations. */
+INLINE void panel_signed(signed_function *add_four, int is_dot, const uint8_t *w,
+                         const vtw_tile *form, const int8_t *a, int rows, size_t steps, float *c,
+                         size_t ldc, int add) {
+  float32x4_t sums[BYTE_TILE][REGISTERS];
+  int parts = VTW_GROUP / form->group, fours = VTW_GROUP / 4 / parts;
+  UNROLL for (int m = 0; m < rows; m++)
+    UNROLL for (int q = 0; q < REGISTERS; q++) sums[m][q] = vdupq_n_f32(0);
+  for (size_t s = 0; s < steps; s++, w += form->bytes, a += rows * (VTW_GROUP + 8))
+    UNROLL for (int q = 0; q < REGISTERS; q++)
+      UNROLL for (int part = 0; part < parts; part++) {
+        int32x4_t i[BYTE_TILE][2];
+        UNROLL for (int m = 0; m < rows; m++) i[m][0] = i[m][1] = vdupq_n_s32(0);
+        UNROLL for (int f = 0; f < fours; f++) {
+          int k = part * fours + f;
+          add_four(load_signed(w, form, k, q), a + 4 * k * rows, rows, i);
+        }
+        float32x4_t d = load_f16((const char *)w + 64 * part + 8 * q), least = d;
+        /* The minimum is that of unsigned integers. */
+        if (form->is_affine)
+          least = vfmaq_n_f32(load_f16((const char *)w + 64 + 8 * q), d, (float)form->zero);
+        UNROLL for (int m = 0; m < rows; m++) {
+          int32_t start;
+          float scale;
+          memcpy(&start, a + rows * VTW_GROUP + 4 * m, 4);
+          memcpy(&scale, a + rows * (VTW_GROUP + 4) + 4 * m, 4);
+          int32x4_t sum = is_dot ? i[m][0] : vpaddq_s32(i[m][0], i[m][1]);
+          sums[m][q] = vfmaq_f32(sums[m][q], vcvtq_f32_s32(sum), vmulq_n_f32(d, scale));
+          if (form->is_affine)
+            sums[m][q] = vfmaq_n_f32(sums[m][q], least, (float)(-start / SUM_ZERO) * scale);
+        }
+      }
+  UNROLL for (int m = 0; m < rows; m++)
+    UNROLL for (int q = 0; q < REGISTERS; q++)
+      finish(sums[m][q], c + (size_t)m * ldc + 4 * q, add);
+}
+
+#define PANEL_SIGNED(target, name, add_four, is_dot, form)                                \
+  target static void name(const void *w, const void *a, size_t rows, size_t steps,        \
+                          float *c, size_t ldc, int add) {                                \
+    switch (rows) {                                                                       \
+    case 1: panel_signed(add_four, is_dot, w, &form, a, 1, steps, c, ldc, add); break;    \
+    case 2: panel_signed(add_four, is_dot, w, &form, a, 2, steps, c, ldc, add); break;    \
+    case 3: panel_signed(add_four, is_dot, w, &form, a, 3, steps, c, ldc, add); break;    \
+    case 4: panel_signed(add_four, is_dot, w, &form, a, 4, steps, c, ldc, add); break;    \
+    }                                                                                     \
+  }
+PANEL_SIGNED(, panel_q4a, add_signed, 0, VTW_TILE_Q4A)
+PANEL_SIGNED(, panel_q5a, add_signed, 0, VTW_TILE_Q5A)
+PANEL_SIGNED(, panel_q6, add_signed, 0, VTW_TILE_Q6)
+PANEL_SIGNED(DOT, panel_q4a_dot, dot_signed, 1, VTW_TILE_Q4A)
+PANEL_SIGNED(DOT, panel_q5a_dot, dot_signed, 1, VTW_TILE_Q5A)
+PANEL_SIGNED(DOT, panel_q6_dot, dot_signed, 1, VTW_TILE_Q6)
+
+static void pack_sums(const float *x, size_t stride, size_t rows, size_t columns, void *packed) {
+  neon_pack_groups(x, stride, rows, columns, Q8_GROUP, SUM_ZERO, 0, packed);
+}
+
 /* The bytes of q8 become signed ones, so that their sums start from 0. */
 static void pack_q8(const float *x, size_t stride, size_t rows, size_t columns, void *packed) {
   neon_pack_groups(x, stride, rows, columns, Q8_GROUP, 0, 0, packed);
@@ -405,11 +500,17 @@ const vtw_kernels vtw_kernels_neon = {
     SHARED,
     .q8 = {BYTE_TILE, 32, 40, 1088, 24, pack_q8, panel_q8},
     .q4 = {BYTE_TILE, 32, 40, 576, 48, pack_q4, panel_q4},
+    .q4a = {BYTE_TILE, 32, 40, 640, 48, pack_sums, panel_q4a},
+    .q5a = {BYTE_TILE, 32, 40, 768, 40, pack_sums, panel_q5a},
+    .q6 = {BYTE_TILE, 32, 40, 896, 32, pack_sums, panel_q6},
 };
 
 const vtw_kernels vtw_kernels_neon_dot = {
     SHARED,
     .q8 = {DOT_TILE, 32, 40, 1088, 24, pack_q8, panel_q8_dot},
     .q4 = {DOT_TILE, 32, 40, 576, 48, pack_q4, panel_q4_dot},
+    .q4a = {BYTE_TILE, 32, 40, 640, 48, pack_sums, panel_q4a_dot},
+    .q5a = {BYTE_TILE, 32, 40, 768, 40, pack_sums, panel_q5a_dot},
+    .q6 = {BYTE_TILE, 32, 40, 896, 32, pack_sums, panel_q6_dot},
 };
 #endif

@@ -1,13 +1,17 @@
 /* Encoders and decoders of the weight encodings: the truth that the fast kernels are tested
  * against.  Layouts are those of formats/encodings.md. */
 #include "half.h"
-#include "kernels.h"
+#include "quantise.h"
+#include "tile.h"
 
 /* The same bytes from every compiler and processor. */
 #pragma STDC FP_CONTRACT OFF
 
 /* 1 if x is finite: the exponent is not all ones. */
 static int is_finite(float x) { return (vtw_bits_of_float(x) & 0x7f800000) != 0x7f800000; }
+
+/* The largest finite f16. */
+static const float F16_MAX = 65504.0f;
 
 static void store_u16(uint8_t *out, uint16_t value) { memcpy(out, &value, 2); }
 
@@ -34,170 +38,10 @@ static ptrdiff_t encode_16_bit(vtw_encoding encoding, const float *values, size_
   return -1;
 }
 
-/* The largest finite f16. */
-static const float F16_MAX = 65504.0f;
-
-/* How a group of 32 values becomes integers: w = d * q with `least` <= q <= `most`. */
-typedef struct {
-  float least, most;
-  /* The integer that plain rounding makes of the extreme value: `most`, or `least` where scales may
-   * be negative. */
-  float extreme;
-  /* The scales tried: the largest magnitude of the group becomes the integer `first + i * step` for
-   * i in 0 ..< count, or minus that. */
-  float first, step;
-  int count;
-} integer_range;
-
-/* 4 bits: the extreme value may become -8, whatever its sign, since scales may be negative; or lie
- * beyond the range, which can be better for the other 31.  8 bits leave little to search. */
-static const integer_range NIBBLES = {-8, 7, -8, 5.0f, 0.125f, 48};
-static const integer_range BYTES = {-127, 127, 127, 125.2f, 0.3f, 16};
-
-/* Candidates run in lanes, each of which sums alone: vector code that gives the same numbers on
- * every processor. */
-enum { LANES = 16 };
-typedef float lanes __attribute__((ext_vector_type(LANES)));
-
-/* Adding 1.5 * 2^23 and taking it away rounds to the nearest integer, ties to even. */
-static const float ROUNDER = 12582912.0f;
-
-static float rounded(float v, const integer_range *range) {
-  v = v < range->least ? range->least : v;
-  v = v > range->most ? range->most : v;
-  return (v + ROUNDER) - ROUNDER;
-}
-
-/* The least-squares scale for the integers that `inverse` leads to; 0 if all of them are. */
-static float fitted(const float x[VTW_GROUP], const float w[VTW_GROUP], float inverse,
-                    const integer_range *range) {
-  float xq = 0, qq = 0;
-  for (int i = 0; i < VTW_GROUP; i++) {
-    float q = rounded(x[i] * inverse, range);
-    xq += w[i] * x[i] * q;
-    qq += w[i] * q * q;
-  }
-  return qq > 0 ? xq / qq : 0;
-}
-
-/* The scale among the candidates whose integers, with the scale that fits them best, leave the
- * least squared error: sum w x^2 - (sum w x q)^2 / sum w q^2. */
-static inline __attribute__((always_inline)) float scan(const float x[VTW_GROUP],
-                                                        const float w[VTW_GROUP],
-                                                        const integer_range *range) {
-  const lanes zero = {0}, least = zero + range->least, most = zero + range->most;
-  const lanes step = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-  float gain = -1, best = 0;
-  int signs = range->least == -range->most ? 1 : 2;
-  for (int sign = 0; sign < signs; sign++)
-    for (int first = 0; first < range->count; first += LANES) {
-      lanes inverse = range->first + range->step * (step + (float)first);
-      if (sign) inverse = -inverse;
-      lanes xq = zero, qq = zero;
-      for (int i = 0; i < VTW_GROUP; i++) {
-        lanes q = x[i] * inverse;
-        q = q < least ? least : q;
-        q = q > most ? most : q;
-        q = (q + ROUNDER) - ROUNDER;
-        lanes wq = w[i] * q;
-        xq += x[i] * wq;
-        qq += q * wq;
-      }
-      for (int l = 0; l < LANES; l++)
-        if (qq[l] > 0 && xq[l] * xq[l] > gain * qq[l]) {
-          gain = xq[l] * xq[l] / qq[l];
-          best = xq[l] / qq[l];
-        }
-    }
-  return best;
-}
-
-typedef float scan_function(const float x[VTW_GROUP], const float w[VTW_GROUP],
-                            const integer_range *range);
-
-static float scan_generic(const float x[VTW_GROUP], const float w[VTW_GROUP],
-                          const integer_range *range) {
-  return scan(x, w, range);
-}
-
-#if defined(__x86_64__)
-__attribute__((target("avx2"))) static float scan_avx2(const float x[VTW_GROUP],
-                                                       const float w[VTW_GROUP],
-                                                       const integer_range *range) {
-  return scan(x, w, range);
-}
-
-__attribute__((target("avx512f,avx512vl,avx512dq,avx512bw"))) static float
-scan_avx512(const float x[VTW_GROUP], const float w[VTW_GROUP], const integer_range *range) {
-  return scan(x, w, range);
-}
-#endif
-
-static scan_function *best_scan(void) {
-#if defined(__x86_64__)
-  if (vtw_supports(VTW_AVX512)) return scan_avx512;
-  if (vtw_supports(VTW_AVX2)) return scan_avx2;
-#endif
-  return scan_generic;
-}
-
-/* Integers and their f16 scale, and what they leave of a group: sum w (x - d q)^2. */
-typedef struct {
-  float q[VTW_GROUP];
-  float error;
-  uint16_t scale;
-} quantised_group;
-
-/* The integers nearest to 32 values for a scale that is first rounded to f16. */
-static void quantise_with(const float values[VTW_GROUP], const float weights[VTW_GROUP],
-                          float scale, const integer_range *range, quantised_group *group) {
-  scale = scale > F16_MAX ? F16_MAX : scale < -F16_MAX ? -F16_MAX : scale;
-  group->scale = vtw_f16_of_f32(scale);
-  if ((group->scale & 0x7fff) == 0) group->scale |= 1; /* keep what the smallest f16 can express */
-  float d = vtw_f32_of_f16(group->scale);
-  group->error = 0;
-  for (int i = 0; i < VTW_GROUP; i++) {
-    group->q[i] = rounded(values[i] / d, range);
-    float left = values[i] - d * group->q[i];
-    group->error += weights[i] * left * left;
-  }
-}
-
-/* Quantises 32 values, of at most |range| * F16_MAX, so that the error is small, and never larger
- * than that of plain rounding, which keeps values that are integers times an f16 as they are. */
-static void quantise_group(const float values[VTW_GROUP], const float weights[VTW_GROUP],
-                           const integer_range *range, scan_function *scan,
-                           quantised_group *group) {
-  float largest = 0, extreme = 0;
-  for (int i = 0; i < VTW_GROUP; i++) {
-    float magnitude = values[i] < 0 ? -values[i] : values[i];
-    if (magnitude > largest) largest = magnitude, extreme = values[i];
-  }
-  memset(group, 0, sizeof *group);
-  /* Below half of the smallest f16 there is nothing to keep but zero. */
-  if (largest < 0x1p-25f) return;
-
-  quantise_with(values, weights, extreme / range->extreme, range, group);
-  if (group->error == 0) return;
-
-  /* In units of the largest: no square overflows or vanishes. */
-  float x[VTW_GROUP];
-  for (int i = 0; i < VTW_GROUP; i++) x[i] = values[i] / largest;
-  float scale = scan(x, weights, range);
-  /* Integers and scale in turn, each the best for the other. */
-  for (int turn = 0; turn < 2; turn++) {
-    float next = fitted(x, weights, 1 / scale, range);
-    if (next == 0) break; /* nothing but zeros: keep the scale */
-    scale = next;
-  }
-  quantised_group searched;
-  quantise_with(values, weights, scale * largest, range, &searched);
-  if (searched.error < group->error) *group = searched;
-}
-
 /* The importance of a group's columns in units of the largest, which keeps sums in range; equal
  * where there is none, or nothing in it but zeros or what is not finite. */
-static void group_weights(const float *importance, size_t count, float weights[VTW_GROUP]) {
+static void group_weights(const float *importance, size_t count, size_t group,
+                          float weights[VTW_GROUP]) {
   float largest = 0;
   int usable = importance != NULL;
   for (size_t i = 0; usable && i < count; i++) {
@@ -205,45 +49,151 @@ static void group_weights(const float *importance, size_t count, float weights[V
     largest = importance[i] > largest ? importance[i] : largest;
   }
   /* No column is worth nothing: what calibration never saw may still come. */
-  for (size_t i = 0; i < VTW_GROUP; i++) {
+  for (size_t i = 0; i < group; i++) {
     float share = !usable || largest == 0 ? 1 : i < count ? importance[i] / largest : 0;
-    weights[i] = share < 0x1p-10f ? 0x1p-10f : share;
+    weights[i] = i >= count ? 0 : share < 0x1p-10f ? 0x1p-10f : share;
   }
 }
 
-/* Puts q into column i and row r of a tile's bytes behind the scales. */
-static void store_integer(vtw_encoding encoding, uint8_t *tile, size_t r, size_t i, int q) {
-  if (encoding == VTW_Q8) {
-    tile[64 + 128 * (i / 4) + 4 * r + i % 4] = (uint8_t)(q + 128);
-    return;
+/* Sixteen rows of up to 32 columns: what they become, as the bytes of four columns per row. */
+typedef struct {
+  uint32_t fours[VTW_GROUP / 4][VTW_LANES];
+} block_integers;
+
+/* Puts the groups of 16 rows, from column `column` of a tile on, where they belong. */
+static void collect(const vtw_tile *form, const vtw_quantised *groups, size_t column, size_t half,
+                    uint8_t *tile, block_integers *block) {
+  int zero = form->is_affine ? 0 : form->zero;
+  for (size_t l = 0; l < VTW_LANES; l++) {
+    size_t at = 2 * (VTW_LANES * half + l);
+    store_u16(tile + at + (column > 0 ? 64 : 0), (uint16_t)groups->scale[l]);
+    if (form->is_affine) store_u16(tile + at + 64, (uint16_t)groups->minimum[l]);
   }
-  uint8_t *byte = tile + 64 + 64 * (i / 4) + 4 * (r % 16) + i % 4;
-  *byte = r < 16 ? (uint8_t)((*byte & 0xf0) | (q + 8)) : (uint8_t)((*byte & 0x0f) | (q + 8) << 4);
+  for (int k = 0; k < form->group / 4; k++)
+    for (size_t l = 0; l < VTW_LANES; l++) {
+      uint32_t four = 0;
+      for (int j = 0; j < 4; j++) four |= (uint32_t)(groups->q[4 * k + j][l] + zero) << (8 * j);
+      block->fours[column / 4 + (size_t)k][l] = four;
+    }
 }
 
-/* q4 and q8. */
+/* The integers of both halves of a tile's rows. */
+static void store_integers(const vtw_tile *form, const block_integers halves[2], uint8_t *tile) {
+  for (size_t k = 0; k < VTW_GROUP / 4; k++) {
+    const uint32_t *low = halves[0].fours[k], *high = halves[1].fours[k];
+    if (form->bits == 8) {
+      memcpy(tile + form->header + 128 * k, low, 64);
+      memcpy(tile + form->header + 128 * k + 64, high, 64);
+      continue;
+    }
+    uint32_t line[VTW_LANES];
+    for (size_t l = 0; l < VTW_LANES; l++)
+      line[l] = (low[l] & 0x0f0f0f0f) | (high[l] & 0x0f0f0f0f) << 4;
+    memcpy(tile + form->header + 64 * k, line, 64);
+    for (int p = 0; p < form->bits - 4; p++) {
+      uint64_t plane[2] = {0};
+      for (int h = 0; h < 2; h++)
+        for (size_t l = 0; l < VTW_LANES; l++) {
+          uint32_t bits = halves[h].fours[k][l] >> (4 + p) & 0x01010101;
+          plane[h] |= (uint64_t)((bits | bits >> 7 | bits >> 14 | bits >> 21) & 15) << (4 * l);
+        }
+      memcpy(tile + vtw_plane(form, p) + 16 * k, plane, 16);
+    }
+  }
+}
+
+/* The largest magnitude that an encoding holds. */
+static float limit_of(const vtw_tile *form) {
+  return form->is_affine ? F16_MAX : (float)(form->zero - 1) * F16_MAX;
+}
+
+/* Values of 16 rows, [column][row], zeros behind the last row. */
+static void gather(const float *values, size_t stride, size_t rows, size_t columns,
+                   float out[VTW_GROUP][VTW_LANES]) {
+  memset(out, 0, sizeof(float) * VTW_GROUP * VTW_LANES);
+  for (size_t l = 0; l < rows; l++)
+    for (size_t c = 0; c < columns; c++) out[c][l] = values[l * stride + c];
+}
+
+/* Rows of half `half` of a panel of `rows`. */
+static size_t half_rows(size_t rows, size_t half) {
+  size_t first = half * VTW_LANES;
+  return rows <= first ? 0 : rows - first < VTW_LANES ? rows - first : VTW_LANES;
+}
+
+/* Quantised encodings, from values. */
 static ptrdiff_t encode_groups(vtw_encoding encoding, const float *values, const float *importance,
                                size_t rows, size_t columns, uint8_t *out) {
-  const integer_range *range = encoding == VTW_Q4 ? &NIBBLES : &BYTES;
-  size_t tile_bytes = encoding == VTW_Q4 ? 576 : 1088;
-  scan_function *scan = best_scan();
-  float limit = range->most * F16_MAX;
+  const vtw_tile *form = vtw_tile_of(encoding);
+  vtw_quantiser quantiser = vtw_best_quantiser();
+  float limit = limit_of(form);
+  size_t group = (size_t)form->group;
   for (size_t i = 0; i < rows * columns; i++)
     if (!(values[i] >= -limit && values[i] <= limit)) return (ptrdiff_t)i;
-  for (size_t first = 0; first < columns; first += VTW_GROUP, out += tile_bytes) {
-    size_t count = columns - first < VTW_GROUP ? columns - first : VTW_GROUP;
-    float weights[VTW_GROUP];
-    memset(out, 0, 64);
-    memset(out + 64, encoding == VTW_Q4 ? 0x88 : 0x80, tile_bytes - 64);
-    group_weights(importance ? importance + first : NULL, count, weights);
-    for (size_t r = 0; r < rows; r++) {
-      float x[VTW_GROUP] = {0};
-      memcpy(x, values + r * columns + first, count * sizeof(float));
-      quantised_group group;
-      quantise_group(x, weights, range, scan, &group);
-      store_u16(out + 2 * r, group.scale);
-      for (size_t c = 0; c < count; c++) store_integer(encoding, out, r, c, (int)group.q[c]);
-    }
+  for (size_t first = 0; first < columns; first += VTW_GROUP, out += form->bytes) {
+    block_integers halves[2];
+    for (size_t half = 0; half < 2; half++)
+      for (size_t column = 0; column < VTW_GROUP; column += group) {
+        size_t at = first + column, left = at < columns ? columns - at : 0;
+        size_t count = left < group ? left : group, many = half_rows(rows, half);
+        float weights[VTW_GROUP], block[VTW_GROUP][VTW_LANES];
+        group_weights(importance ? importance + at : NULL, count, group, weights);
+        gather(values + half * VTW_LANES * columns + at, columns, many, count, block);
+        /* Columns that are not there must not widen the range of an affine group. */
+        for (size_t c = count; form->is_affine && c < group; c++)
+          memcpy(block[c], block[0], sizeof block[c]);
+        vtw_quantised groups;
+        quantiser.search(encoding, (const float(*)[VTW_LANES])block, weights, &groups);
+        for (size_t c = count; c < group; c++) memset(groups.q[c], 0, sizeof groups.q[c]);
+        collect(form, &groups, column, half, out, &halves[half]);
+      }
+    store_integers(form, halves, out);
+  }
+  return -1;
+}
+
+ptrdiff_t vtw_encode_integers(vtw_encoding encoding, const uint8_t *integers, const float *scales,
+                              const float *minima, size_t rows, size_t columns, void *out) {
+  const vtw_tile *form = vtw_tile_of(encoding);
+  vtw_quantiser quantiser = vtw_best_quantiser();
+  float limit = limit_of(form), ones[VTW_GROUP];
+  size_t group = (size_t)form->group, across = columns / group;
+  int zero = form->is_affine ? 0 : form->zero;
+  uint8_t *tile = out;
+  for (size_t c = 0; c < VTW_GROUP; c++) ones[c] = 1;
+  for (size_t first = 0; first < columns; first += VTW_GROUP, tile += form->bytes) {
+    block_integers halves[2];
+    for (size_t half = 0; half < 2; half++)
+      for (size_t column = 0; column < VTW_GROUP; column += group) {
+        size_t at = first + column, count = at < columns ? group : 0;
+        size_t many = count == 0 ? 0 : half_rows(rows, half), top = half * VTW_LANES;
+        float q[VTW_GROUP][VTW_LANES], d[VTW_LANES] = {0}, m[VTW_LANES] = {0};
+        float values[VTW_GROUP][VTW_LANES];
+        memset(q, 0, sizeof q);
+        memset(values, 0, sizeof values);
+        int lost = 0;
+        for (size_t l = 0; l < many; l++) {
+          size_t place = (top + l) * across + at / group;
+          d[l] = scales[place];
+          if (form->is_affine) m[l] = minima[place];
+          for (size_t c = 0; c < count; c++) {
+            size_t index = (top + l) * columns + at + c;
+            q[c][l] = (float)(integers[index] - zero);
+            values[c][l] = d[l] * q[c][l] + m[l];
+            if (!(values[c][l] >= -limit && values[c][l] <= limit)) return (ptrdiff_t)index;
+          }
+          /* Scales that f16 holds with few bits or not at all. */
+          float size = d[l] < 0 ? -d[l] : d[l], kept = vtw_f32_of_f16(vtw_f16_of_f32(d[l]));
+          lost |= kept != d[l] && (size < 0x1p-14f || size > F16_MAX);
+          float low = m[l] < 0 ? -m[l] : m[l];
+          lost |= !(low <= F16_MAX);
+        }
+        vtw_quantised groups;
+        if (lost) quantiser.search(encoding, (const float(*)[VTW_LANES])values, ones, &groups);
+        else quantiser.keep(encoding, (const float(*)[VTW_LANES])q, d, m, &groups);
+        collect(form, &groups, column, half, tile, &halves[half]);
+      }
+    store_integers(form, halves, tile);
   }
   return -1;
 }
@@ -258,10 +208,25 @@ ptrdiff_t vtw_encode_panel(vtw_encoding encoding, const float *values, const flo
     return -1;
   case VTW_F16:
   case VTW_BF16: return encode_16_bit(encoding, values, rows, columns, out);
-  case VTW_Q8:
-  case VTW_Q4: return encode_groups(encoding, values, importance, rows, columns, out);
+  default: return encode_groups(encoding, values, importance, rows, columns, out);
   }
-  return 0;
+}
+
+static void decode_groups(const vtw_tile *form, const uint8_t *bytes, size_t columns, size_t panel,
+                          size_t r, float *out) {
+  size_t tiles = (columns + VTW_GROUP - 1) / VTW_GROUP;
+  const uint8_t *tile = bytes + panel * tiles * form->bytes;
+  for (size_t first = 0; first < columns; first += VTW_GROUP, tile += form->bytes) {
+    size_t count = columns - first < VTW_GROUP ? columns - first : VTW_GROUP;
+    float low = vtw_f32_of_f16(load_u16(tile + 2 * r)), high = low, m = 0;
+    if (form->is_affine) m = vtw_f32_of_f16(load_u16(tile + 64 + 2 * r));
+    if (form->group == 16) high = vtw_f32_of_f16(load_u16(tile + 64 + 2 * r));
+    for (size_t c = 0; c < count; c++) {
+      int u = vtw_tile_integer(form, tile, r, c);
+      float d = c < 16 ? low : high;
+      out[first + c] = form->is_affine ? d * (float)u + m : d * (float)(u - form->zero);
+    }
+  }
 }
 
 void vtw_decode_row(vtw_encoding encoding, const void *weights, size_t columns, size_t row,
@@ -279,25 +244,7 @@ void vtw_decode_row(vtw_encoding encoding, const void *weights, size_t columns, 
     for (size_t c = 0; c < columns; c++)
       out[c] = vtw_f32_of_bf16(load_u16(bytes + 128 * (c / 2) + 2 * (c % 2)));
     return;
-  case VTW_Q8:
-    bytes += panel * ((columns + VTW_GROUP - 1) / VTW_GROUP) * 1088;
-    for (size_t c = 0; c < columns; c++) {
-      const uint8_t *tile = bytes + c / VTW_GROUP * 1088;
-      size_t i = c % VTW_GROUP;
-      float d = vtw_f32_of_f16(load_u16(tile + 2 * r));
-      out[c] = d * (float)((int)tile[64 + 128 * (i / 4) + 4 * r + i % 4] - 128);
-    }
-    return;
-  case VTW_Q4:
-    bytes += panel * ((columns + VTW_GROUP - 1) / VTW_GROUP) * 576;
-    for (size_t c = 0; c < columns; c++) {
-      const uint8_t *tile = bytes + c / VTW_GROUP * 576;
-      size_t i = c % VTW_GROUP;
-      float d = vtw_f32_of_f16(load_u16(tile + 2 * r));
-      int byte = tile[64 + 64 * (i / 4) + 4 * (r % 16) + i % 4];
-      out[c] = d * (float)((r < 16 ? byte & 15 : byte >> 4) - 8);
-    }
-    return;
+  default: decode_groups(vtw_tile_of(encoding), bytes, columns, panel, r, out); return;
   }
 }
 

@@ -4,8 +4,9 @@ import Synchronization
 /// What happens when the user interrupts the program: a half-written file is removed, and work that
 /// can go on later ends where it can.
 package enum InterruptCleanup {
-  // A handler may only touch these and call `unlink` and `_exit`.
+  // A handler may only touch these and call `unlink`, `write` and `_exit`.
   private static let path = Atomic<UInt>(0)
+  private static let message = Atomic<UInt>(0)
   private static let isPatient = Atomic<Bool>(false)
   private static let received = Atomic<Int32>(0)
 
@@ -13,6 +14,13 @@ package enum InterruptCleanup {
   package static func removeOnSignal(_ pending: String?) {
     guard let pending, let copy = unsafe strdup(pending) else { return }
     path.store(UInt(bitPattern: copy), ordering: .sequentiallyConsistent)
+    install()
+  }
+
+  /// Says `text` on SIGINT, SIGTERM and SIGHUP; nil if there is nothing to say.
+  package static func sayOnSignal(_ text: String?) {
+    guard let text, let copy = unsafe strdup(text) else { return }
+    message.store(UInt(bitPattern: copy), ordering: .sequentiallyConsistent)
     install()
   }
 
@@ -38,6 +46,10 @@ package enum InterruptCleanup {
         if isFirst, InterruptCleanup.isPatient.load(ordering: .sequentiallyConsistent) { return }
         let address = InterruptCleanup.path.load(ordering: .sequentiallyConsistent)
         if let name = unsafe UnsafePointer<CChar>(bitPattern: address) { unsafe unlink(name) }
+        let words = InterruptCleanup.message.load(ordering: .sequentiallyConsistent)
+        if let words = unsafe UnsafePointer<CChar>(bitPattern: words) {
+          _ = unsafe write(STDERR_FILENO, words, strlen(words))
+        }
         _exit(128 + number)
       }
     }

@@ -71,6 +71,7 @@ package final class ProgressLine {
   private let label: String
   private let isShown: Bool
   private let start = ContinuousClock().now
+  private var first: Double?
   private var last = ""
 
   package init(_ label: String, isQuiet: Bool) {
@@ -78,14 +79,17 @@ package final class ProgressLine {
     isShown = !isQuiet && StandardError.isTerminal
   }
 
-  /// Shows `share` (0...1) done, and the time that is left at this pace.
-  package func update(_ share: Double) {
+  /// Shows `share` (0...1) done, and the time that is left at the pace since the first call with
+  /// `isStart`, which says what was done before.
+  package func update(_ share: Double, isStart: Bool = false) {
+    if isStart { first = share }
     guard isShown else { return }
     let percent = Int((min(max(share, 0), 1) * 100).rounded())
     let elapsed = ContinuousClock().now - start
     var text = "\(label) \(percent) %"
-    if share > 0.02 {
-      let left = Double(elapsed.components.seconds) * (1 - share) / share
+    let made = share - (first ?? 0)
+    if made > 0.02 {
+      let left = Double(elapsed.components.seconds) * (1 - share) / made
       text += ", \(Int(left)) s left"
     }
     guard text != last else { return }

@@ -11,7 +11,7 @@ struct StatisticsOptions: ParsableArguments {
       """, valueName: "file"))
   var stats: String?
 
-  @Flag(help: "Go on where an interrupted run stopped.")
+  @Flag(help: "Go on where a run that was interrupted or killed stopped, packing or calibrating.")
   var resume = false
 
   @Option(

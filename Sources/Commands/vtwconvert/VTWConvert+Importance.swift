@@ -44,12 +44,14 @@ extension VTWConvert {
   /// when this returns; the finished file has other weights.
   func measureImportance(
     on samples: [Sample], checkpoint: Checkpoint, compute: Compute
-  ) throws(InputError) -> [TensorKey: [Float]] {
+  ) throws -> [TensorKey: [Float]] {
     let plan = PackPlan(checkpoint.configuration, encoding: .q8)
     let contents = try contents(checkpoint)
     let writer = try self.writer(checkpoint, plan, contents, tasks: [])
     let packing = ProgressLine("packing to measure importance", isQuiet: quiet)
-    try Packer(checkpoint, plan: plan, compute: compute).write(to: writer) { packing.update($0) }
+    try Packer(checkpoint, plan: plan, compute: compute).write(to: writer) { share, _ in
+      packing.update(share)
+    }
     packing.finish()
     let calibrator = try self.calibrator(
       CalibrationSubject(

@@ -21,6 +21,10 @@ extension VTWConvert {
     ] where isGiven {
       throw InputError(input, "is packed already; \(option) needs the checkpoint")
     }
+    guard !statistics.resume || !calib.isEmpty else {
+      throw InputError(
+        input, "is packed already; --resume without --calib has nothing to go on with")
+    }
     guard !calib.isEmpty || !statistics.merge.isEmpty || k != nil else {
       throw InputError(input, "is packed already; --calib, --merge or --k says what to change")
     }

@@ -3,6 +3,7 @@ import ArgumentParser
 import Calibration
 import Checkpoints
 import CommandSupport
+import Glibc
 import Inference
 import Kernels
 import Packing
@@ -52,8 +53,9 @@ struct VTWConvert: ParsableCommand {
 
   @Option(
     help: """
-      How matrices are stored: q8, bf16, f16, f32, or q4, which keeps embedding, head, vision tower \
-      and projector in q8 (default: q8).
+      How matrices are stored: q4, q4a, q5a, q6, q8, bf16, f16 or f32; q4 and q4a keep embedding, \
+      head, vision tower and projector in q8 (default: q8, but quantised matrices of a GGUF file \
+      keep their precision).
       """)
   var encoding: String?
 
@@ -139,12 +141,11 @@ struct VTWConvert: ParsableCommand {
 
   mutating func validate() throws {
     guard encoding.map({ Encoding(name: $0) != nil }) ?? true else {
-      throw ValidationError("--encoding must be q4, q8, bf16, f16 or f32.")
+      throw ValidationError("--encoding must be \(Self.encodingNames).")
     }
     for rule in encodingFor where EncodingRule(rule) == nil {
       throw ValidationError(
-        "--encoding-for '\(printable(rule))' must be PATTERN=TYPE with TYPE q4, q8, bf16, f16 or f32."
-      )
+        "--encoding-for '\(printable(rule))' must be PATTERN=TYPE with TYPE \(Self.encodingNames).")
     }
     guard importance != true || !calib.isEmpty else {
       throw ValidationError("--importance measures a --calib set; name one.")
@@ -172,8 +173,8 @@ struct VTWConvert: ParsableCommand {
     guard statistics.merge.isEmpty || calib.isEmpty else {
       throw ValidationError("--merge measures nothing; leave --calib out.")
     }
-    guard !calib.isEmpty || (statistics.stats == nil && !statistics.resume) else {
-      throw ValidationError("--stats, --shard and --resume are for --calib; name a set.")
+    guard !calib.isEmpty || statistics.stats == nil else {
+      throw ValidationError("--stats and --shard are for --calib; name a set.")
     }
   }
 
@@ -197,9 +198,7 @@ struct VTWConvert: ParsableCommand {
     let compute = try engine.compute()
     let merged = try mergedStatistics()
     try checkStatistics(inputs: checkpoint.inputs.map(\.path))
-    let plan = try PackPlan(
-      checkpoint.configuration, encoding: packedEncoding,
-      rules: encodingFor.compactMap(EncodingRule.init))
+    let plan = try plan(checkpoint)
     var columnWeights: [TensorKey: [Float]] = [:]
     let isWeighted = weightsErrors(checkpoint, plan)
     if isWeighted, let fed = samples?.choose ?? texts {
@@ -210,10 +209,18 @@ struct VTWConvert: ParsableCommand {
 
     let contents = try contents(checkpoint)
     let writer = try self.writer(
-      checkpoint, plan, contents, tasks: samples?.tasks ?? merged?.tasks ?? [])
+      checkpoint, plan, contents, tasks: samples?.tasks ?? merged?.tasks ?? [],
+      keeping: statistics.shard == nil
+        ? VTWMWriter.Keeping(
+          source: partialSource(checkpoint, columnWeights), resumes: statistics.resume) : nil)
+    if !writer.finished.isEmpty {
+      say(
+        "going on with \(printable(writer.partialPath ?? output)): \(writer.finished.count) of "
+          + "\(writer.order.count) tensors are packed\n")
+    }
     let packing = ProgressLine("packing", isQuiet: quiet)
     let errors = try Packer(checkpoint, plan: plan, importance: columnWeights, compute: compute)
-      .write(to: writer) { packing.update($0) }
+      .write(to: writer) { packing.update($0, isStart: $1) }
     packing.finish()
     let packed = clock.now
 
@@ -222,7 +229,14 @@ struct VTWConvert: ParsableCommand {
       modelID: writer.modelID(plan.keyValuePrecision),
       types: CalibrationSubject.types(of: checkpoint, in: plan),
       source: try sourceModel(checkpoint, compute: compute))
-    let measured = try samples.map { try measure($0, subject, compute: compute) } ?? merged
+    let measured: CalibrationStatistics?
+    do {
+      measured = try samples.map { try measure($0, subject, compute: compute) } ?? merged
+    } catch let code as ExitCode {
+      // What was measured is kept, and so are the weights that it was measured on.
+      writer.keep()
+      throw code
+    }
     if statistics.shard != nil { return }
     let report = try measured.map { try self.report($0, subject) }
     let calibrated = clock.now
@@ -261,20 +275,66 @@ struct VTWConvert: ParsableCommand {
 
   /// Starts the output, or a temporary file that is never sealed.
   ///
-  /// - Parameter tasks: each will have a profile.
+  /// - Parameters:
+  ///   - tasks: each will have a profile.
+  ///   - keeping: what lets another run go on, if one may.
   func writer(
-    _ checkpoint: Checkpoint, _ plan: PackPlan, _ contents: VTWMContents, tasks: [String]
+    _ checkpoint: Checkpoint, _ plan: PackPlan, _ contents: VTWMContents, tasks: [String],
+    keeping: VTWMWriter.Keeping? = nil
   ) throws(InputError) -> VTWMWriter {
     let writer = try VTWMWriter(
       path: output, contents: contents, encodings: plan.encodings,
       sourceTypes: checkpoint.tensors.mapValues { $0.format.name }, overwrite: force,
       inputs: checkpoint.inputs.map(\.path),
-      room: VTWMWriter.FrontRoom(profileNames: tasks))
+      room: VTWMWriter.FrontRoom(profileNames: tasks), keeping: keeping)
     InterruptCleanup.removeOnSignal(writer.pendingPath)
+    InterruptCleanup.sayOnSignal(
+      writer.partialPath.map {
+        "interrupted: what is packed is kept in \(printable($0)); the same command with --resume "
+          + "goes on\n"
+      })
     return writer
   }
 
-  private var packedEncoding: Encoding { encoding.flatMap { Encoding(name: $0) } ?? .q8 }
+  /// What the weights of a partial file are made of: the same files and column weights, so that
+  /// another run may go on with it.
+  private func partialSource(
+    _ checkpoint: Checkpoint, _ columnWeights: [TensorKey: [Float]]
+  ) -> JSONValue {
+    var weights = CRC32()
+    for (key, values) in columnWeights.sorted(by: { $0.key.description < $1.key.description }) {
+      weights.update(Array(key.description.utf8))
+      unsafe values.withUnsafeBytes { unsafe weights.update($0) }
+    }
+    return [
+      "converter": .string(Program.version),
+      "inputs": .array(
+        checkpoint.inputs.map { input in
+          var status = stat()
+          let isThere = unsafe stat(input.path, &status) == 0
+          let changed = isThere ? "\(status.st_mtim.tv_sec).\(status.st_mtim.tv_nsec)" : "?"
+          return [
+            "name": .string(input.name), "bytes": .integer(input.byteCount),
+            "changed": .string(changed),
+          ]
+        }),
+      "importance": .integer(Int(weights.value)),
+    ]
+  }
+
+  private static let encodingNames = {
+    let names = Encoding.allCases.map(\.name)
+    return names.dropLast().joined(separator: ", ") + " or " + (names.last ?? "")
+  }()
+
+  /// Which encoding each tensor gets.
+  private func plan(_ checkpoint: Checkpoint) throws(InputError) -> PackPlan {
+    let configuration = checkpoint.configuration
+    let plan =
+      encoding.flatMap { Encoding(name: $0) }.map { PackPlan(configuration, encoding: $0) }
+      ?? PackPlan(configuration, keeping: checkpoint.tensors)
+    return try plan.changed(by: encodingFor.compactMap(EncodingRule.init), configuration)
+  }
 
   /// The file to write; a shard's weights lie in a temporary one beside its statistics.
   var output: String { outputPath ?? (statistics.stats ?? "") + ".vtwm" }
@@ -302,7 +362,7 @@ struct VTWConvert: ParsableCommand {
       "inputs": .array(
         checkpoint.inputs.map { ["name": .string($0.name), "bytes": .integer($0.byteCount)] }),
       "options": [
-        "encoding": .string(packedEncoding.name),
+        "encoding": encoding.map(JSONValue.string) ?? .null,
         "encoding_for": .array(encodingFor.map(JSONValue.string)),
         "importance": .bool(isWeighted), "k": k.map(JSONValue.integer) ?? .null,
       ],

@@ -9,28 +9,42 @@ package struct PackPlan: Equatable, Sendable {
   /// What a part gets where it is not the encoding that was asked for.  Four bits cost most in
   /// these and gain least: the head decides between tokens, the embedding is read a row at a time,
   /// and tower and projector are a few percent of the bytes.
-  private static let exceptions: [Encoding: [ModelPart: Encoding]] = [
-    .q4: [.embedding: .q8, .head: .q8, .vision: .q8, .projector: .q8]
-  ]
+  private static let exceptions: [Encoding: [ModelPart: Encoding]] = {
+    let spared: [ModelPart: Encoding] = [
+      .embedding: .q8, .head: .q8, .vision: .q8, .projector: .q8,
+    ]
+    return [.q4: spared, .q4a: spared]
+  }()
+
+  /// What a matrix gets whose numbers are not integers already, if no encoding is asked for.
+  package static let standard = Encoding.q8
 
   /// Matrices and the embedding get `encoding`, with what the table of parts excepts; vectors and
   /// tables stay f32.
   package init(_ configuration: ModelConfiguration, encoding: Encoding) {
+    self.init(configuration) { Self.exceptions[encoding]?[ModelPart(of: $0.role)] ?? encoding }
+  }
+
+  /// Matrices keep the precision of `sources`: quantised ones get the encoding that holds their
+  /// integers, others the standard.
+  package init(_ configuration: ModelConfiguration, keeping sources: [TensorKey: SourceTensor]) {
+    self.init(configuration) { sources[$0]?.format.integers?.encoding ?? Self.standard }
+  }
+
+  private init(_ configuration: ModelConfiguration, matrix: (TensorKey) -> Encoding) {
     encodings = [:]
     for tensor in configuration.tensorGroups.joined() {
-      let part = ModelPart(of: tensor.key.role)
-      encodings[tensor.key] =
-        tensor.kind == .vector ? .f32 : Self.exceptions[encoding]?[part] ?? encoding
+      encodings[tensor.key] = tensor.kind == .vector ? .f32 : matrix(tensor.key)
     }
   }
 
   /// The same, changed by `rules`, of which later ones win.
   ///
   /// - Throws: `InputError` naming a rule that means no matrix of the model.
-  package init(
-    _ configuration: ModelConfiguration, encoding: Encoding, rules: [EncodingRule]
-  ) throws(InputError) {
-    self.init(configuration, encoding: encoding)
+  package func changed(
+    by rules: [EncodingRule], _ configuration: ModelConfiguration
+  ) throws(InputError) -> PackPlan {
+    var plan = self
     let matrices = configuration.tensorGroups.joined().filter { $0.kind != .vector }.map(\.key)
     for rule in rules {
       let meant = matrices.filter { rule.matches($0.description) }
@@ -42,8 +56,9 @@ package struct PackPlan: Equatable, Sendable {
           vtwinfo --tensors lists names, such as '\(matrices[matrices.count / 2])'
           """)
       }
-      for key in meant { encodings[key] = rule.encoding }
+      for key in meant { plan.encodings[key] = rule.encoding }
     }
+    return plan
   }
 }
 

@@ -17,6 +17,8 @@ import CSystem
   package let byteCount: Int
   /// Nil for types that are only named and measured.
   package let decode: Decoding?
+  /// Nil unless an encoding holds the numbers of this format as they are.
+  package let integers: BlockIntegers?
 
   /// A format that is only named and measured.
   package init(_ name: String, elements: Int = 1, bytes: Int) {
@@ -24,15 +26,18 @@ import CSystem
     elementCount = elements
     byteCount = bytes
     unsafe decode = nil
+    integers = nil
   }
 
   /// A readable format.
   @unsafe package init(
-    _ name: String, elements: Int = 1, bytes: Int, decode: @escaping Decoding
+    _ name: String, elements: Int = 1, bytes: Int, integers: BlockIntegers? = nil,
+    decode: @escaping Decoding
   ) {
     self.name = name
     elementCount = elements
     byteCount = bytes
+    self.integers = integers
     unsafe self.decode = decode
   }
 

@@ -14,6 +14,12 @@ package enum Encoding: UInt16, CaseIterable, Sendable {
   case q8 = 16
   /// 4-bit with one f16 scale per row and 32 columns, in tiles of 32 rows x 32 columns.
   case q4 = 17
+  /// 4-bit with an f16 scale and minimum per row and 32 columns, in tiles of 32 rows x 32 columns.
+  case q4a = 18
+  /// 5-bit with an f16 scale and minimum per row and 32 columns, in tiles of 32 rows x 32 columns.
+  case q5a = 19
+  /// 6-bit with one f16 scale per row and 16 columns, in tiles of 32 rows x 32 columns.
+  case q6 = 20
 
   package var name: String {
     switch self {
@@ -22,6 +28,9 @@ package enum Encoding: UInt16, CaseIterable, Sendable {
     case .bf16: "bf16"
     case .q8: "q8"
     case .q4: "q4"
+    case .q4a: "q4a"
+    case .q5a: "q5a"
+    case .q6: "q6"
     }
   }
 
@@ -36,12 +45,33 @@ package enum Encoding: UInt16, CaseIterable, Sendable {
     switch self {
     case .f32, .f16: 1
     case .bf16: 2
-    case .q8, .q4: 32
+    case .q8, .q4, .q4a, .q5a, .q6: 32
     }
   }
 
-  /// Whether values are integers times a scale that a row's 32 columns share.
-  package var isQuantized: Bool { self == .q8 || self == .q4 }
+  /// Whether values are integers times a scale that columns of a row share.
+  package var isQuantized: Bool { integerBits != nil }
+
+  /// Bits of an integer of a quantised encoding.
+  package var integerBits: Int? {
+    switch self {
+    case .f32, .f16, .bf16: nil
+    case .q8: 8
+    case .q4, .q4a: 4
+    case .q5a: 5
+    case .q6: 6
+    }
+  }
+
+  /// Whether a quantised value is scale x integer + minimum with integers from 0 on; else it is
+  /// scale x (integer - 2^(bits - 1)).
+  package var hasMinimum: Bool { self == .q4a || self == .q5a }
+
+  /// Columns that share a scale in a quantised encoding.
+  package var scaleColumns: Int { self == .q6 ? 16 : 32 }
+
+  /// Bytes of scales and minima, with which a tile of a quantised encoding begins.
+  package var scaleBytes: Int { isQuantized ? 64 * (hasMinimum ? 2 : 32 / scaleColumns) : 0 }
 
   /// Bytes of one tile; tiles lie back to back.
   package var tileBytes: Int {
@@ -49,8 +79,7 @@ package enum Encoding: UInt16, CaseIterable, Sendable {
     case .f32: 4
     case .f16: 32 * 2
     case .bf16: 32 * 2 * 2
-    case .q8: 32 * 2 + 32 * 32
-    case .q4: 32 * 2 + 32 * 32 / 2
+    case .q8, .q4, .q4a, .q5a, .q6: scaleBytes + 32 * 32 / 8 * (integerBits ?? 0)
     }
   }
 }

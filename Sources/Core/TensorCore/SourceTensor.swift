@@ -119,26 +119,70 @@ package struct SourceTensor: Sendable {
   ///
   /// The format must be readable and the rows must exist.  Values need not be finite.
   package func readRows(_ rows: Range<Int>, into values: inout [Float]) {
-    let bytes = byteRange(of: rows)
     let count = rows.count * columnCount
     if values.count != count { values = Array(repeating: 0, count: count) }
+    unsafe values.withUnsafeMutableBufferPointer { values in
+      if let output = values.baseAddress { unsafe readRows(rows, to: output) }
+    }
+  }
+
+  /// Writes the given rows as f32 to `output`, which has room for them.
+  @unsafe package func readRows(_ rows: Range<Int>, to output: UnsafeMutablePointer<Float>) {
     guard let decode = unsafe format.decode else {
       preconditionFailure("'\(name)' is \(format.name)")
     }
-    guard count > 0 else { return }
-    unsafe values.withUnsafeMutableBufferPointer { values in
-      guard let output = values.baseAddress else { return }
-      guard let interleavedHeadSize else {
-        unsafe decode(output, region.address(at: bytes.lowerBound), count / format.elementCount)
-        return
+    forEachRun(of: rows) { place, blocks, count in
+      unsafe decode(output + place * columnCount, blocks, count)
+    }
+  }
+
+  /// The given rows as integers; nil unless the format is made of some.
+  ///
+  /// - Parameter share: how rows are shared out: calls its argument for ranges that make up `rows`,
+  ///   in any order and at the same time.
+  package func readIntegers(
+    _ rows: Range<Int>, inParts share: (_ read: (Range<Int>) -> Void) -> Void
+  ) -> IntegerRows? {
+    guard let source = format.integers else { return nil }
+    var result = IntegerRows(
+      encoding: source.encoding, rowCount: rows.count, columnCount: columnCount)
+    let groups = columnCount / source.encoding.scaleColumns
+    unsafe result.integers.withUnsafeMutableBufferPointer { integers in
+      unsafe result.scales.withUnsafeMutableBufferPointer { scales in
+        unsafe result.minima.withUnsafeMutableBufferPointer { minima in
+          guard let integers = integers.baseAddress, let scales = scales.baseAddress,
+            let minima = minima.baseAddress
+          else { return }
+          share { part in
+            let first = part.lowerBound - rows.lowerBound
+            forEachRun(of: part) { place, blocks, count in
+              unsafe source.read(
+                integers + (first + place) * columnCount, scales + (first + place) * groups,
+                minima + (first + place) * groups, blocks, count)
+            }
+          }
+        }
       }
-      for (place, row) in rows.enumerated() {
-        let stored = Self.storedRow(row, headSize: interleavedHeadSize)
-        unsafe decode(
-          output + place * columnCount,
-          region.address(at: byteRange(of: stored..<stored + 1).lowerBound),
-          columnCount / format.elementCount)
-      }
+    }
+    return result
+  }
+
+  /// Calls `body` with the blocks of rows that lie side by side: where the first of them is among
+  /// `rows`, their address and number.
+  private func forEachRun(
+    of rows: Range<Int>, _ body: (_ place: Int, UnsafeRawPointer, _ blockCount: Int) -> Void
+  ) {
+    let bytes = byteRange(of: rows)
+    let rowBlocks = columnCount / format.elementCount
+    guard rows.count * rowBlocks > 0 else { return }
+    guard let interleavedHeadSize else {
+      unsafe body(0, region.address(at: bytes.lowerBound), rows.count * rowBlocks)
+      return
+    }
+    for (place, row) in rows.enumerated() {
+      let stored = Self.storedRow(row, headSize: interleavedHeadSize)
+      unsafe body(
+        place, region.address(at: byteRange(of: stored..<stored + 1).lowerBound), rowBlocks)
     }
   }
 
@@ -163,6 +207,9 @@ package struct SourceTensor: Sendable {
     readRows(0..<rowCount, into: &values)
     return values
   }
+
+  /// Asks for rows that are read soon.
+  package func willNeed(_ rows: Range<Int>) { region.willNeed(byteRange(of: rows)) }
 
   /// Gives back the memory of rows that will not be read again soon, so that a file of any size
   /// passes through little memory.

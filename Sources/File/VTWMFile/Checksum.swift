@@ -21,7 +21,7 @@ package struct CRC32: Sendable {
   }
 
   /// Appends `count` bytes whose own checksum is `crc`.
-  mutating func append(_ crc: UInt32, count: Int) {
+  package mutating func append(_ crc: UInt32, count: Int) {
     value = UInt32(truncatingIfNeeded: crc32_combine(UInt(value), UInt(crc), count))
   }
 }

@@ -5,13 +5,64 @@ import TensorCore
 /// A file that is being written and gets its name only when it is complete.
 ///
 /// Where the system can, it has no name at all until then, so that even a killed process leaves
-/// nothing behind; elsewhere it is `.NAME.tmp-PID` in the same folder.
+/// nothing behind; elsewhere it is `.NAME.tmp-PID` in the same folder.  A file that another run may
+/// go on with is `NAME.part` from the start, and locked while it is written.
 final class PendingFile {
   let path: String
   let descriptor: Int32
   /// The temporary name, if there is one: what a signal handler must unlink.
   private(set) var temporaryPath: String?
   private let replaces: Bool
+  /// Whether it is a partial file that was there already.
+  let isResumed: Bool
+  /// Whether it stays under its temporary name if it is never completed.
+  var isKept = false
+
+  /// What a partial file for `path` is called.
+  static func partialPath(for path: String) -> String { path + ".part" }
+
+  /// Starts a partial file, or takes the one up that is there.
+  ///
+  /// - Throws: `InputError` if another process writes it.
+  init(
+    partial path: String, overwrite: Bool, inputs: [String], resumes: Bool
+  ) throws(InputError) {
+    try Self.checkTarget(path, overwrite: overwrite, inputs: inputs)
+    let partial = Self.partialPath(for: path)
+    let isThere = try OutputFile.exists(partial, sparing: inputs)
+    var descriptor: Int32 = -1
+    if isThere {
+      descriptor = unsafe open(partial, O_RDWR | O_CLOEXEC)
+      guard descriptor >= 0 else {
+        throw InputError(partial, "cannot be written: \(errorText(errno))")
+      }
+      guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+        close(descriptor)
+        throw InputError(partial, "is being written by another process")
+      }
+      if !resumes {
+        unsafe unlink(partial)
+        close(descriptor)
+      }
+    }
+    if !isThere || !resumes {
+      descriptor = unsafe vtw_create_new(partial)
+      guard descriptor >= 0 else {
+        throw InputError(path, "cannot be written: \(errorText(-descriptor))")
+      }
+      guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+        close(descriptor)
+        throw InputError(partial, "is being written by another process")
+      }
+    }
+    self.path = path
+    self.descriptor = descriptor
+    replaces = overwrite
+    isResumed = isThere && resumes
+    // Nothing that another run left is lost before it is known to be of use.
+    isKept = isResumed
+    temporaryPath = partial
+  }
 
   /// - Parameters:
   ///   - overwrite: whether a .vtwm file at `path` may be replaced; other files never are.
@@ -20,6 +71,7 @@ final class PendingFile {
     try Self.checkTarget(path, overwrite: overwrite, inputs: inputs)
     self.path = path
     replaces = overwrite
+    isResumed = false
     var descriptor = unsafe vtw_open_nameless(Self.folder(of: path))
     if descriptor < 0 {
       // Whatever the reason, the attempt with a name tells the one that matters.
@@ -39,7 +91,7 @@ final class PendingFile {
   }
 
   deinit {
-    removeTemporary()
+    if !isKept { removeTemporary() }
     close(descriptor)
   }
 
@@ -83,6 +135,23 @@ final class PendingFile {
     }
     let result = vtw_reserve(descriptor, UInt64(size))
     guard result == 0 else { throw failure(-result) }
+  }
+
+  /// Calls `body` with the bytes of `range`, piece by piece.
+  ///
+  /// - Returns: whether all of them are there.
+  func read(_ range: Range<Int>, _ body: (ArraySlice<UInt8>) -> Void) -> Bool {
+    var buffer = [UInt8](repeating: 0, count: min(1 << 20, range.count))
+    var place = range.lowerBound
+    while place < range.upperBound {
+      let wanted = min(buffer.count, range.upperBound - place)
+      let count = unsafe pread(descriptor, &buffer, wanted, off_t(place))
+      if count < 0 && errno == EINTR { continue }
+      guard count > 0 else { return false }
+      body(buffer[..<count])
+      place += count
+    }
+    return true
   }
 
   func write(_ bytes: [UInt8], at offset: Int) throws(InputError) {
@@ -129,6 +198,7 @@ final class PendingFile {
   func commit() throws(InputError) {
     guard fsync(descriptor) == 0 else { throw failure(errno) }
     if let temporaryPath {
+      try checkName(temporaryPath)
       try rename(temporaryPath)
     } else {
       var result = unsafe vtw_link_open_file(descriptor, path)
@@ -149,6 +219,14 @@ final class PendingFile {
     // Some file systems cannot sync a folder; the file itself is safe.
     fsync(folder)
     close(folder)
+  }
+
+  /// Makes sure that the temporary name is still that of this file.
+  private func checkName(_ temporary: String) throws(InputError) {
+    var named = stat(), mine = stat()
+    guard unsafe stat(temporary, &named) == 0, unsafe fstat(descriptor, &mine) == 0,
+      named.st_ino == mine.st_ino, named.st_dev == mine.st_dev
+    else { throw InputError(temporary, "was removed or replaced by somebody else meanwhile") }
   }
 
   private func rename(_ temporary: String) throws(InputError) {

@@ -84,9 +84,9 @@ extension VTWMFile {
   case .f32: return unsafe firstNonFinite(bytes, UInt32.self, exponent: 0x7F80_0000)
   case .f16: return unsafe firstNonFinite(bytes, UInt16.self, exponent: 0x7C00)
   case .bf16: return unsafe firstNonFinite(bytes, UInt16.self, exponent: 0x7F80)
-  case .q8, .q4:
-    // A tile begins with one f16 scale per row.
-    let scaleBytes = 2 * encoding.tileRows
+  case .q8, .q4, .q4a, .q5a, .q6:
+    // A tile begins with f16 scales and minima.
+    let scaleBytes = encoding.scaleBytes
     for tile in stride(from: 0, to: bytes.count, by: encoding.tileBytes) {
       let scales = unsafe UnsafeRawBufferPointer(rebasing: bytes[tile..<tile + scaleBytes])
       if let place = unsafe firstNonFinite(scales, UInt16.self, exponent: 0x7C00) {

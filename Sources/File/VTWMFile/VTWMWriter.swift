@@ -1,4 +1,5 @@
 package import Architecture
+import Glibc
 package import TensorCore
 
 /// What a file says besides weights and schedule: known before the first weight is written.
@@ -58,12 +59,30 @@ package final class VTWMWriter {
     }
   }
 
+  /// Makes a file that another run can go on with, should this one be killed.
+  package struct Keeping {
+    /// What the weights are made of; it must be equal for a run to go on.
+    package var source: JSONValue
+    /// Whether to go on with what is there, if something is.
+    package var resumes: Bool
+
+    package init(source: JSONValue, resumes: Bool) {
+      self.source = source
+      self.resumes = resumes
+    }
+  }
+
+  /// Tensors that were finished by an earlier run, which come first in `order`, and what it noted of
+  /// each.
+  package private(set) var finished: [(key: TensorKey, note: JSONValue)] = []
+
   /// Every tensor of the model, in the order in which it must be written.
   package let order: [TensorKey]
   /// Bytes of the file up to the calibration record and the provenance.
   package let byteCount: Int
 
   private let file: PendingFile
+  private var journal: PackJournal?
   private let contents: VTWMContents
   private let layout: WeightLayout
   private var records: [TensorDirectory.Record]
@@ -89,10 +108,11 @@ package final class VTWMWriter {
   ///   - sourceTypes: number types of the source ("BF16", "Q4_K"), as GGUF names them.
   ///   - overwrite: whether an existing .vtwm file may be replaced; other files never are.
   ///   - inputs: paths that the output must not be, or be a link of.
+  ///   - keeping: nil for a file that vanishes with its process.
   package init(
     path: String, contents: VTWMContents, encodings: [TensorKey: Encoding],
     sourceTypes: [TensorKey: String] = [:], overwrite: Bool = false, inputs: [String] = [],
-    room: FrontRoom = FrontRoom()
+    room: FrontRoom = FrontRoom(), keeping: Keeping? = nil
   ) throws(InputError) {
     let configuration = contents.configuration
     // What a reader would refuse is not written: each part is read back at once.
@@ -152,9 +172,96 @@ package final class VTWMWriter {
     order = layout.tensors.map(\.key)
     self.contents = contents
     self.layout = layout
-    file = try PendingFile(path, overwrite: overwrite, inputs: inputs)
-    try file.reserve(byteCount)
+    if let keeping {
+      file = try PendingFile(
+        partial: path, overwrite: overwrite, inputs: inputs, resumes: keeping.resumes)
+    } else {
+      file = try PendingFile(path, overwrite: overwrite, inputs: inputs)
+    }
+    do throws(InputError) {
+      if let keeping { try startJournal(keeping) }
+      try file.reserve(byteCount)
+    } catch {
+      if !file.isKept { removeJournal() }
+      throw error
+    }
+    file.isKept = false
   }
+
+  deinit { if !file.isKept { removeJournal() } }
+
+  // MARK: Partial files
+
+  private var journalPath: String { PendingFile.partialPath(for: file.path) + ".journal" }
+
+  private func removeJournal() {
+    guard journal != nil else { return }
+    unsafe unlink(journalPath)
+    journal = nil
+  }
+
+  /// What a partial file must be of to be gone on with.
+  private func setup(_ source: JSONValue) -> JSONValue {
+    var digest = SHA256Digest()
+    for part in [
+      model, imageSteps ?? [], tokenizer.raw, template.raw,
+      TensorDirectory.encode(layout, records),
+    ] {
+      digest.update(Array("\(part.count) ".utf8) + part)
+    }
+    digest.update(Array("\(groupStarts)".utf8))
+    return ["journal": 1, "source": source, "model": .string(hexadecimal(digest.finish()))]
+  }
+
+  /// Starts the journal, or takes over what an earlier one tells of.
+  private func startJournal(_ keeping: Keeping) throws(InputError) {
+    let setup = setup(keeping.source)
+    var kept: [PackJournal.Entry] = []
+    if file.isResumed {
+      let earlier = try PackJournal.read(journalPath)
+      guard earlier.setup == setup else {
+        throw InputError(
+          PendingFile.partialPath(for: file.path),
+          "is of \(Self.difference(earlier.setup, setup)); leave --resume out to start anew")
+      }
+      for entry in earlier.entries.prefix(order.count) {
+        guard entry.tensor == order[tensorIndex].description, takeOver(entry) else { break }
+        kept.append(entry)
+      }
+    }
+    journal = try PackJournal(journalPath, setup: setup, entries: kept)
+  }
+
+  private static func difference(_ found: JSONValue, _ wanted: JSONValue) -> String {
+    let members = wanted["source"]?.objectValue?.members ?? []
+    for member in members where found["source"]?[member.key] != member.value {
+      let was = found["source"]?[member.key]?.text ?? "missing"
+      return "another source: \(member.key) was \(printable(was, limit: 200)), and is now "
+        + printable(member.value.text, limit: 200)
+    }
+    return "another model, or was packed with other options"
+  }
+
+  /// Takes over the next tensor, which an earlier run wrote; false if its bytes are not those.
+  private func takeOver(_ entry: PackJournal.Entry) -> Bool {
+    let tensor = layout.tensors[tensorIndex]
+    let start = groupStarts[tensor.group] + tensor.range.lowerBound
+    var crc = CRC32(), copy = digest
+    let isWhole = file.read(start..<start + tensor.range.count) { bytes in
+      unsafe bytes.withUnsafeBytes { bytes in
+        unsafe crc.update(bytes)
+        unsafe copy.update(bytes)
+      }
+    }
+    guard isWhole, crc.value == entry.crc else { return false }
+    digest = copy
+    finish(crc, sourceCRC: entry.sourceCRC)
+    finished.append((tensor.key, entry.note))
+    return true
+  }
+
+  /// Leaves what is written for another run to go on with, should this writer end unsealed.
+  package func keep() { if journal != nil { file.isKept = true } }
 
   /// The smallest alignment that leaves the plan its room after the other sections in front.
   private static func frontAlignment(
@@ -175,7 +282,10 @@ package final class VTWMWriter {
   }
 
   /// A temporary file's path while there is one: what a signal handler must unlink.
-  package var pendingPath: String? { file.temporaryPath }
+  package var pendingPath: String? { journal == nil ? file.temporaryPath : nil }
+
+  /// The path of a file that another run can go on with; nil unless this is one.
+  package var partialPath: String? { journal == nil ? nil : file.temporaryPath }
 
   // MARK: Weights
 
@@ -213,17 +323,29 @@ package final class VTWMWriter {
 
   /// Ends the open tensor, all of whose bytes were appended.
   ///
-  /// - Parameter sourceCRC: CRC-32 of the bytes that it was made from.
-  package func end(sourceCRC: UInt32 = 0) {
+  /// - Parameters:
+  ///   - sourceCRC: CRC-32 of the bytes that it was made from.
+  ///   - note: what a run that goes on after this one shall find in `finished`.
+  package func end(sourceCRC: UInt32 = 0, note: JSONValue = .null) throws(InputError) {
     guard let state = open else { preconditionFailure("no tensor is open") }
     let tensor = layout.tensors[tensorIndex]
     precondition(
       state.written == tensor.range.count,
       "\(tensor.key) has \(tensor.range.count) bytes; \(state.written) came")
-    records[tensorIndex].crc = state.checksum.value
-    records[tensorIndex].sourceCRC = sourceCRC
-    checksum.append(state.checksum.value, count: state.written)
     open = nil
+    finish(state.checksum, sourceCRC: sourceCRC)
+    try journal?.add(
+      PackJournal.Entry(
+        tensor: tensor.key.description, crc: state.checksum.value, sourceCRC: sourceCRC,
+        note: note))
+  }
+
+  /// Enters the next tensor, whose bytes are in the file and in `digest`.
+  private func finish(_ crc: CRC32, sourceCRC: UInt32) {
+    let tensor = layout.tensors[tensorIndex]
+    records[tensorIndex].crc = crc.value
+    records[tensorIndex].sourceCRC = sourceCRC
+    checksum.append(crc.value, count: tensor.range.count)
     tensorIndex += 1
 
     // Between two tensors of a group lie zeros, which the file has already.
@@ -345,6 +467,7 @@ package final class VTWMWriter {
       checking: try OpenFile(
         duplicating: file.descriptor, byteCount: size, path: file.path), mapping: true)
     try file.commit()
+    removeJournal()
   }
 
   private func encode(_ plan: ExecutionPlan) throws(InputError) -> [UInt8] {

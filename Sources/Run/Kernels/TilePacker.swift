@@ -43,34 +43,88 @@ package enum TilePacker {
     let tileRows = encoding == .f32 ? 32 : encoding.tileRows
     let panelBytes = encoding == .f32 ? 32 * columns * 4 : layout.panelBytes
     let panels = (rowCount + tileRows - 1) / tileRows
-    var failures = [Int](repeating: -1, count: panels)
+    var failure: Int?
     unsafe rows.withUnsafeBufferPointer { values in
       unsafe out.withUnsafeMutableBytes { bytes in
-        unsafe failures.withUnsafeMutableBufferPointer { failures in
-          unsafe (importance ?? []).withUnsafeBufferPointer { importances in
-            guard let values = values.baseAddress, let bytes = bytes.baseAddress,
-              let failures = failures.baseAddress
+        unsafe (importance ?? []).withUnsafeBufferPointer { importances in
+          guard let values = values.baseAddress, let bytes = bytes.baseAddress else { return }
+          let weights = unsafe importance == nil ? nil : importances.baseAddress
+          failure = Self.firstFailure(in: panels, tileRows * columns, on: compute) { panel in
+            let first = panel * tileRows
+            return unsafe vtw_encode_panel(
+              encoding.code, values + first * columns, weights, min(tileRows, rowCount - first),
+              columns, bytes + panel * panelBytes)
+          }
+        }
+      }
+    }
+    if let failure {
+      throw UnpackableValue(
+        row: failure / columns, column: failure % columns, value: rows[failure])
+    }
+  }
+
+  /// Encodes all panels; where the first value lies that one could not hold.
+  ///
+  /// - Parameters:
+  ///   - size: values of a panel.
+  ///   - encode: encodes a panel, and gives -1 or the place in it of such a value.
+  private static func firstFailure(
+    in panels: Int, _ size: Int, on compute: Compute?, encode: (Int) -> Int
+  ) -> Int? {
+    var failures = [Int](repeating: -1, count: panels)
+    unsafe failures.withUnsafeMutableBufferPointer { failures in
+      guard let failures = failures.baseAddress else { return }
+      func encodePanel(_ panel: Int) { unsafe failures[panel] = encode(panel) }
+      if let compute {
+        compute.parallel(panels, encodePanel)
+      } else {
+        for panel in 0..<panels { encodePanel(panel) }
+      }
+    }
+    return failures.firstIndex { $0 >= 0 }.map { $0 * size + failures[$0] }
+  }
+
+  /// Packs whole panels whose numbers are integers already, which stay what they are.
+  ///
+  /// - Throws: `UnpackableValue`, the first in row order within its panel.
+  package static func pack(
+    _ rows: IntegerRows, on compute: Compute? = nil
+  ) throws(UnpackableValue) -> [UInt8] {
+    let encoding = rows.encoding, columns = rows.columnCount
+    let groups = columns / encoding.scaleColumns
+    guard let layout = TileLayout(encoding, rows: rows.rowCount, columns: columns),
+      columns.isMultiple(of: encoding.scaleColumns), rows.integers.count == rows.rowCount * columns,
+      rows.scales.count == rows.rowCount * groups, rows.minima.count == rows.scales.count
+    else { preconditionFailure("\(rows.rowCount) x \(columns) as integers of \(encoding.name)") }
+    var bytes = [UInt8](repeating: 0, count: layout.byteCount)
+    let tileRows = encoding.tileRows
+    var failure: Int?
+    unsafe rows.integers.withUnsafeBufferPointer { integers in
+      unsafe rows.scales.withUnsafeBufferPointer { scales in
+        unsafe rows.minima.withUnsafeBufferPointer { minima in
+          unsafe bytes.withUnsafeMutableBytes { bytes in
+            guard let integers = integers.baseAddress, let scales = scales.baseAddress,
+              let minima = minima.baseAddress, let bytes = bytes.baseAddress
             else { return }
-            let weights = unsafe importance == nil ? nil : importances.baseAddress
-            let encodePanel = { (panel: Int) in
+            failure = Self.firstFailure(
+              in: layout.paddedRows / tileRows, tileRows * columns, on: compute
+            ) { panel in
               let first = panel * tileRows
-              unsafe failures[panel] = vtw_encode_panel(
-                encoding.code, values + first * columns, weights, min(tileRows, rowCount - first),
-                columns, bytes + panel * panelBytes)
-            }
-            if let compute {
-              compute.parallel(panels, encodePanel)
-            } else {
-              for panel in 0..<panels { encodePanel(panel) }
+              return unsafe vtw_encode_integers(
+                encoding.code, integers + first * columns, scales + first * groups,
+                minima + first * groups, min(tileRows, rows.rowCount - first), columns,
+                bytes + panel * layout.panelBytes)
             }
           }
         }
       }
     }
-    if let panel = failures.firstIndex(where: { $0 >= 0 }) {
-      let index = panel * tileRows * columns + failures[panel]
-      throw UnpackableValue(row: index / columns, column: index % columns, value: rows[index])
+    if let failure {
+      throw UnpackableValue(
+        row: failure / columns, column: failure % columns, value: rows.value(at: failure))
     }
+    return bytes
   }
 
   /// A whole matrix as bytes.

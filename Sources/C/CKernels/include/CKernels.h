@@ -42,15 +42,27 @@ typedef enum {
   VTW_BF16 = 3,
   VTW_Q8 = 16,
   VTW_Q4 = 17,
+  VTW_Q4A = 18,
+  VTW_Q5A = 19,
+  VTW_Q6 = 20,
 } vtw_encoding;
 
 /* Encodes one panel: `rows` x `columns` values (rows <= 32 for tiled encodings) become the bytes of
  * one panel at `out`, padding included.  Returns -1, or the index (row * columns + column) of the
  * first value that is not finite or too large for the encoding.
- *   importance: [columns] weights of the squared error per input column for q4 and q8, or NULL for
- *     equal ones; a group of 32 with one that is negative or not finite counts as equal too */
+ *   importance: [columns] weights of the squared error per input column for q4...q8, or NULL for
+ *     equal ones; a group with one that is negative or not finite counts as equal too */
 ptrdiff_t vtw_encode_panel(vtw_encoding encoding, const float *values, const float *importance,
                            size_t rows, size_t columns, void *out);
+
+/* The same for numbers that are integers already, as those of other block formats are: row r and
+ * column c is s (u - zero), or s u + m in an affine encoding, with zero = 2^(bits - 1).  What f16
+ * holds is kept exactly.  Returns -1, or the index of a value that is not finite or too large.
+ *   integers: [rows][columns], each below 2^bits;  columns: whole groups
+ *   scales, minima: [rows][columns / group], where a group is 16 columns for q6 and 32 for others;
+ *     minima are of affine encodings only */
+ptrdiff_t vtw_encode_integers(vtw_encoding encoding, const uint8_t *integers, const float *scales,
+                              const float *minima, size_t rows, size_t columns, void *out);
 
 /* Decodes row `row` of the matrix at `weights` to out[columns].  The portable truth. */
 void vtw_decode_row(vtw_encoding encoding, const void *weights, size_t columns, size_t row,
@@ -94,7 +106,7 @@ size_t vtw_panel_block_bytes(const vtw_kernels *k, vtw_encoding encoding, size_t
 size_t vtw_row_tiles(const vtw_kernels *k, vtw_encoding encoding, size_t rows);
 
 /* Packs row tile `tile` of x[rows][columns] into `packed` (rows * vtw_packed_row_bytes bytes):
- * rounded to bf16 for bf16 weights, quantised to 8 bits for q8 and q4, f32 for f16. */
+ * rounded to bf16 for bf16 weights, quantised to 8 bits for q4...q8, f32 for f16. */
 void vtw_pack_tile(const vtw_kernels *k, vtw_encoding encoding, const float *x, size_t rows,
                    size_t columns, size_t tile, void *packed);
 

@@ -42,3 +42,28 @@
     nonmutating set { unsafe base[place] = newValue }
   }
 }
+
+/// Where integers, scales and minima of one block go; places are not checked either.
+@safe struct BlockParts {
+  let integers: Places<UInt8>
+  let scales: Places<Float>
+  let minima: Places<Float>
+
+  @safe struct Places<Element> {
+    fileprivate let base: UnsafeMutablePointer<Element>
+
+    subscript(_ place: Int) -> Element {
+      get { unsafe base[place] }
+      nonmutating set { unsafe base[place] = newValue }
+    }
+  }
+
+  @unsafe init(
+    integers: UnsafeMutablePointer<UInt8>, scales: UnsafeMutablePointer<Float>,
+    minima: UnsafeMutablePointer<Float>
+  ) {
+    unsafe self.integers = Places(base: integers)
+    unsafe self.scales = Places(base: scales)
+    unsafe self.minima = Places(base: minima)
+  }
+}

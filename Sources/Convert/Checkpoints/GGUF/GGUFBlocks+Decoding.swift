@@ -165,7 +165,7 @@ extension GGUFBlocks {
   }
 
   /// Scale and minimum of a group of 32, packed in 12 bytes at `start`: 6 bits each.
-  private static func scaleAndMinimum(
+  static func scaleAndMinimum(
     _ block: BlockBytes, _ start: Int, _ group: Int
   ) -> (Float, Float) {
     if group < 4 {
@@ -179,7 +179,7 @@ extension GGUFBlocks {
   }
 
   /// 2^(exponent - 128); NaN for 255, which is no number in this format.
-  private static func halfOfPowerOfTwo(_ exponent: Int) -> Float {
+  static func halfOfPowerOfTwo(_ exponent: Int) -> Float {
     switch exponent {
     case 255: .nan
     case 0, 1: Float(bitPattern: 0x20_0000 << UInt32(exponent))
@@ -188,11 +188,11 @@ extension GGUFBlocks {
   }
 
   /// Levels of the non-linear 4-bit types.
-  private static let nonlinear: InlineArray<16, Float> = [
+  static let nonlinear: InlineArray<16, Float> = [
     -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113,
   ]
   /// Twice the values of E2M1; the sign bit comes first.
-  private static let doubledE2M1: InlineArray<16, Float> = [
+  static let doubledE2M1: InlineArray<16, Float> = [
     0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12,
   ]
 }
