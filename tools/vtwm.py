@@ -144,6 +144,7 @@ class Fields:
         return Fields(self.get(key, (dict,), "an object"), f"{self.where}.{key}")
 
 
+RULES = ["tiles", "siglip", "question_start"]
 ACTIVATIONS = ["silu", "gelu", "gelu_tanh", "quick_gelu"]
 DIMENSION, TINY, HUGE = 1 << 24, 2.0 ** -126, 3.4028234663852886e38
 
@@ -153,7 +154,8 @@ def check_model(model):
     m = Fields(model, "section MODL")
     m.integer("format", 1, 1)
     if m.has("must_understand"):
-        m.array("must_understand", 0, 0)
+        for rule in m.array("must_understand", 0, 4096):
+            need(rule in RULES, f"section MODL: must_understand lists {rule!r}")
     m.string("family", 255)
     m.string("name", 255)
     t = m.object("text")
@@ -193,7 +195,12 @@ def check_model(model):
         v.choice("activation", ACTIVATIONS)
         v.number("norm_eps", 0, 1)
         features = v.numbers("feature_layers", 1, 64, int, 0, layers)
-        v.boolean("class_row")
+        kind = v.choice("kind", ["clip", "siglip"]) if v.has("kind") else "clip"
+        has_class_row = v.boolean("class_row")
+        need(not (has_class_row and kind == "siglip"), "section MODL: siglip has no class row")
+        if v.has("tiles"):
+            need(not has_class_row, "section MODL: tiles and a class row")
+            check_tiles(v.object("tiles"), image, (image // patch) ** 2)
         need(width * len(features) <= DIMENSION and 3 * patch * patch <= DIMENSION
              and (image // patch) ** 2 + 1 <= 1 << 20, "section MODL: an extent is too large")
         m.object("projector").choice("activation", ACTIVATIONS)
@@ -201,10 +208,37 @@ def check_model(model):
         m.integer("image_token", 0, vocabulary)
 
 
+def check_tiles(tiles, side, patches):
+    for grid in tiles.array("grids", 1, 256):
+        need(isinstance(grid, list) and len(grid) == 2
+             and all(type(x) is int and 1 <= x <= 256 for x in grid), "section MODL: a grid")
+        columns, rows = grid
+        need(columns * rows <= 256 and max(grid) * side <= 65535
+             and columns * rows * side * side <= 1 << 27
+             and (2 * columns * rows + 1) * patches <= 1 << 20,
+             f"section MODL: {columns} x {rows} tiles are too many")
+    if tiles.has("thin_above"):
+        tiles.integer("thin_above", 1, 256)
+
+
 def check_image_steps(steps, model):
     """Section IPRE."""
     s = Fields(steps, "section IPRE")
-    resize = s.object("resize")
+    tiled = (model.get("vision") or {}).get("tiles") is not None
+    mode = check_resize(s, s.object("resize"), model)
+    need(not tiled or mode == "exact" and not s.has("crop"),
+         "section IPRE: tiles need 'exact' and no crop")
+    if s.has("several"):
+        need(tiled, "section IPRE: 'several' is for tiles")
+        check_resize(s, s.object("several"), model)
+    s.choice("filter", ["bicubic", "bilinear", "lanczos", "nearest"])
+    s.number("rescale", 1e-9, 1e9)
+    s.numbers("mean", 3, 3, (int, float), -1e9, 1e9)
+    s.numbers("std", 3, 3, (int, float), 1e-9, 1e9)
+
+
+def check_resize(s, resize, model):
+    """One rule of section IPRE; its mode."""
     mode = resize.choice("mode", ["shortest_edge", "pad_square", "exact", "none"])
     side = None
     if mode != "none":
@@ -216,10 +250,7 @@ def check_image_steps(steps, model):
         side = s.integer("crop", 1, 16384)
     if side is not None and "vision" in model:
         need(side == model["vision"]["image"], f"section IPRE: gives {side} x {side} pixels")
-    s.choice("filter", ["bicubic", "bilinear", "lanczos", "nearest"])
-    s.number("rescale", 1e-9, 1e9)
-    s.numbers("mean", 3, 3, (int, float), -1e9, 1e9)
-    s.numbers("std", 3, 3, (int, float), 1e-9, 1e9)
+    return mode
 
 
 def check_template(template, model):
@@ -229,6 +260,8 @@ def check_template(template, model):
     for key in ["opening", "user_start", "image", "user_end", "assistant_start", "assistant_end",
                 "image_placeholder"]:
         t.string(key)
+    if t.has("question_start"):
+        t.string("question_start")
     if "vision" in model:
         mark = template["image_placeholder"]
         need(mark and mark in template["image"], "section cHAt: 'image' lacks the placeholder")
@@ -249,13 +282,18 @@ def tensor_groups(model):
     if "vision" in model:
         v = model["vision"]
         width, ffn = v["width"], v["ffn"]
-        rows = (v["image"] // v["patch"]) ** 2 + 1
+        patches = (v["image"] // v["patch"]) ** 2
         group, add = namer("vision")
-        add("classEmbedding", 256, [width])
-        add("patchEmbedding", 257, [width, 3 * v["patch"] ** 2])
-        add("positionEmbedding", 258, [rows, width], VECTOR)
-        add("preNorm", 259, [width])
-        add("preNormBias", 260, [width])
+        if v.get("kind") == "siglip":
+            add("patchEmbedding", 257, [width, 3 * v["patch"] ** 2])
+            add("patchEmbeddingBias", 261, [width])
+            add("positionEmbedding", 258, [patches, width], VECTOR)
+        else:
+            add("classEmbedding", 256, [width])
+            add("patchEmbedding", 257, [width, 3 * v["patch"] ** 2])
+            add("positionEmbedding", 258, [patches + 1, width], VECTOR)
+            add("preNorm", 259, [width])
+            add("preNormBias", 260, [width])
         for layer in range(v["layers"]):
             part, add = namer("vision", layer)
             add("visionAttentionNorm", 272, [width])
@@ -280,6 +318,8 @@ def tensor_groups(model):
             add(name, role, shape)
             if model["projector"]["bias"]:
                 add(name + "Bias", role + 1, [width])
+        if v.get("tiles") is not None:
+            add("imageNewline", 516, [width])
         groups.append(group)
 
     width, ffn = text["width"], text["ffn"]

@@ -10,22 +10,35 @@ import Testing
     #expect(vision.rowCount == 17)
     #expect(vision.patchWidth == 147)
     #expect(vision.headDimension == 8)
-    #expect(vision.rowsPerImage == 16)
+    #expect(vision.rowsPerTile == 16)
     vision.keepsClassRow = true
-    #expect(vision.rowsPerImage == 17)
+    #expect(vision.rowsPerTile == 17)
   }
 
   @Test func givesLLaVA576Rows() throws {
     var vision = try #require(ModelConfiguration.tinyLLaVA.vision)
     vision.imageSize = 336
     vision.patchSize = 14
-    #expect(vision.rowsPerImage == 576)
+    #expect(vision.rowsPerTile == 576)
   }
 }
 
 @Suite struct TensorGroupTests {
   private func rows(_ group: [TensorSpecification]) -> [String] {
     group.map { "\($0.key) \($0.shape)" }
+  }
+
+  @Test func siglipTowersAndTilesHaveOtherTensors() throws {
+    var model = ModelConfiguration.tinyLLaVA
+    model.vision?.kind = .siglip
+    model.vision?.tiling = Tiling(grids: [TileGrid(columns: 1, rows: 2)])
+    let groups = model.tensorGroups
+    #expect(
+      rows(groups[0]).prefix(4) == [
+        "vision.patchEmbedding [24, 147]", "vision.patchEmbeddingBias [24]",
+        "vision.positionEmbedding [16, 24]", "vision.layers.0.visionAttentionNorm [24]",
+      ])
+    #expect(rows(groups[1]).last == "projector.imageNewline [48]")
   }
 
   @Test func followTheExecutionOfTheModel() {

@@ -71,7 +71,7 @@ import Testing
 
   @Test(arguments: [
     "attention-bias", "byte-level", "gqa", "mha-tied", "mqa", "one-layer", "rope-linear",
-    "rope-llama3", "sharded",
+    "rope-llama3", "sharded", "next-vicuna", "next-mistral", "next-qwen2", "onevision",
   ])
   func opensEveryModelStrictly(_ name: String) throws {
     let checkpoint = try Checkpoint(at: fixturePath("models/\(name)"), isStrict: true)
@@ -127,6 +127,22 @@ import Testing
     let biased = try configuration("attention-bias")
     #expect(biased.text.hasQueryKeyValueBias && biased.text.hasOutputBias)
     #expect(biased.projector?.hasBias == false)
+
+    let grids = [(2, 1), (1, 2), (2, 2), (1, 3), (3, 1)].map { TileGrid(columns: $0, rows: $1) }
+    let next = try configuration("next-vicuna")
+    #expect(next.family == "llava_next" && next.vision?.kind == .clip)
+    #expect(next.vision?.tiling == Tiling(grids: grids))
+    let mistral = try configuration("next-mistral", pieces: 354, imageID: 352)
+    #expect(mistral.vision?.featureLayers == [1, 2] && mistral.vision?.tiling?.grids == grids)
+    #expect(mistral.text.contextLength == 512)
+    let qwen = try configuration("next-qwen2", pieces: 564, imageID: 563)
+    #expect(qwen.text.hasQueryKeyValueBias && qwen.text.isHeadTied)
+    let onevision = try configuration("onevision", pieces: 565, imageID: 563)
+    #expect(onevision.family == "llava_onevision" && onevision.vision?.kind == .siglip)
+    #expect(onevision.vision?.tiling?.thinningLimit == 2)
+    #expect(onevision.vision?.tiling?.grids.count == 9)
+    #expect(onevision.vision?.activation == .geluTanh && onevision.vision?.layerCount == 3)
+    #expect(onevision.vision?.rowsPerTile == 36)
 
     let scaled = try configuration("rope-llama3", pieces: 607, imageID: 605)
     #expect(

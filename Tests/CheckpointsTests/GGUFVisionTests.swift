@@ -39,7 +39,7 @@ import Testing
   @Test func readsTheTinyTower() throws {
     let found = try read()
     let vision = try #require(found.configuration.vision)
-    #expect(vision.layerCount == 2 && vision.featureLayers == [2] && vision.rowsPerImage == 4)
+    #expect(vision.layerCount == 2 && vision.featureLayers == [2] && vision.rowsPerTile == 4)
     #expect(vision.activation == .quickGELU && !vision.keepsClassRow)
     #expect(found.configuration.projector?.hasBias == true)
     #expect(found.imageSteps?.resize == .padSquare(size: 4, color: [127, 63, 0]))
@@ -100,14 +100,62 @@ import Testing
     #expect(square.imageSteps?.resize == .shortestEdge(size: 4))
   }
 
+  /// Turns the tiny tower into one of LLaVA-1.6, with tiles of 4 pixels.
+  private static func tile(_ tiny: inout TinyGGUF, _ sizes: [Int32], newline: String = "v") {
+    tiny.set("clip.vision.mm_patch_merge_type", "spatial_unpad")
+    tiny.set("clip.vision.image_grid_pinpoints", sizes)
+    tiny.add("\(newline).image_newline", [8])
+  }
+
+  @Test(arguments: ["model", "v"]) func readsTheTilesOfLLaVA16(newline: String) throws {
+    let found = try read { tiny in
+      Self.tile(&tiny, [8, 4, 4, 8, 12, 4], newline: newline)
+      tiny.set("clip.vision.image_aspect_ratio", "anyres")
+    }
+    #expect(found.configuration.family == "llava_next")
+    let grids = found.configuration.vision?.tiling?.grids
+    #expect(
+      grids == [
+        TileGrid(columns: 2, rows: 1), TileGrid(columns: 1, rows: 2),
+        TileGrid(columns: 3, rows: 1),
+      ])
+    #expect(found.imageSteps?.resize == .exact(size: 4) && found.imageSteps?.cropSize == nil)
+    #expect(found.tensors[TensorKey(.imageNewline)]?.shape == [8])
+  }
+
+  @Test func refusesTilesThatAreNone() throws {
+    let key = "'clip.vision.image_grid_pinpoints'"
+    for (sizes, expected): ([Int32], String) in [
+      ([], "has 0 numbers"), ([8], "has 1 numbers"), ([8, 6], "has a size of 8 x 6"),
+      ([0, 4], "has a size of 0 x 4"), ([-4, 4], "has a size of -4 x 4"),
+      ([2_000_000_000, 4], "has a size of 2000000000 x 4"), ([68, 64], "has a size of 68 x 64"),
+    ] {
+      let problem = try problem { Self.tile(&$0, sizes) }
+      #expect(problem?.hasPrefix("\(key) \(expected)") == true, "\(problem ?? "read")")
+    }
+    #expect(
+      try problem { $0.set("clip.vision.mm_patch_merge_type", "spatial_unpad") }
+        == "\(key) is missing, which LLaVA-1.6 needs")
+    #expect(
+      try problem { tiny in
+        Self.tile(&tiny, [8, 4])
+        tiny.tensors.removeAll { $0.name == "v.image_newline" }
+      }?.contains("imageNewline") == true)
+    #expect(
+      try problem { tiny in
+        Self.tile(&tiny, [8, 4])
+        tiny.set("clip.vision.image_aspect_ratio", "pad")
+      } == "'clip.vision.image_aspect_ratio' is 'pad', which is not supported (anyres are)")
+  }
+
   @Test func refusesTowersOfOtherModels() throws {
     #expect(
       try problem { $0.set("clip.projector_type", "resampler") }
         == "'clip.projector_type' is 'resampler', which is not supported (mlp is)")
     #expect(
-      try problem { $0.set("clip.vision.mm_patch_merge_type", "spatial_unpad") }
-        == "'clip.vision.mm_patch_merge_type' is 'spatial_unpad' (LLaVA-1.6), which is not "
-        + "supported (flat is)")
+      try problem { $0.set("clip.vision.mm_patch_merge_type", "maxpool2x2") }
+        == "'clip.vision.mm_patch_merge_type' is 'maxpool2x2', which is not supported (flat, "
+        + "spatial_unpad are)")
     #expect(
       try problem { $0.set("clip.vision.image_aspect_ratio", "anyres") }
         == "'clip.vision.image_aspect_ratio' is 'anyres', which is not supported (pad, square are)")

@@ -54,7 +54,7 @@ import Testing
           hiddenSize: 1024, intermediateSize: 4096, layerCount: 23, headCount: 16, imageSize: 336,
           patchSize: 14, activation: .quickGELU, normEpsilon: 1e-5, featureLayers: [23],
           keepsClassRow: false))
-    #expect(model.vision?.rowsPerImage == 576)
+    #expect(model.vision?.rowsPerTile == 576)
     #expect(model.imageTokenID == 32000)
 
     tiny.config = ["model_type": "llava", "vision_config": [:], "text_config": nil]
@@ -181,14 +181,14 @@ import Testing
         "model_type", "qwen2_vl",
         """
         'model_type' is 'qwen2_vl', LlavaForConditionalGeneration, which is not supported; \
-        supported are llava, llava_llama, llama, mistral, qwen2
+        supported are llava, llava_next, llava_onevision, llava_llama, llama, mistral, qwen2
         """
       ),
       (
         "model_type", .null,
         """
         'model_type' is missing, LlavaForConditionalGeneration, which is not supported; \
-        supported are llava, llava_llama, llama, mistral, qwen2
+        supported are llava, llava_next, llava_onevision, llava_llama, llama, mistral, qwen2
         """
       ),
       (
@@ -299,10 +299,16 @@ import Testing
         "'text_config.partial_rotary_factor' is 0.5; only whole heads are supported"
       ),
       (
+        "vision_config.model_type", "dinov2",
+        """
+        'vision_config.model_type' is 'dinov2', which is not supported (clip_vision_model, \
+        siglip_vision_model are)
+        """
+      ),
+      (
         "vision_config.model_type", "siglip_vision_model",
         """
-        'vision_config.model_type' is 'siglip_vision_model', which is not supported \
-        (clip_vision_model are)
+        'vision_feature_select_strategy' is 'default', but a siglip tower has no class row to drop
         """
       ),
       (
@@ -367,6 +373,7 @@ import Testing
         "model_type", "architectures", "image_token_index", "image_token_id", "text_config",
         "vision_config", "vision_feature_layer", "vision_feature_select_strategy", "eos_token_id",
         "projector_hidden_act", "quantization_config", "mm_vision_tower", "_name_or_path",
+        "image_grid_pinpoints", "vision_aspect_ratio",
       ]
     ),
     (

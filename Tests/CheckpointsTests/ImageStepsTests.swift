@@ -90,7 +90,8 @@ import Testing
         """
         'image_processor_type' is 'SiglipImageProcessor', which is not supported \
         (CLIPImageProcessor, CLIPImageProcessorFast, CLIPImageProcessorPil, CLIPFeatureExtractor, \
-        LlavaImageProcessor, LlavaImageProcessorFast, LlavaImageProcessorPil are)
+        CLIPFeatureExtractorFast, CLIPFeatureExtractorPil, LlavaImageProcessor, \
+        LlavaImageProcessorFast, LlavaImageProcessorPil are)
         """
       ),
       ([:], "images end up 224 pixels wide; the vision tower takes 7"),

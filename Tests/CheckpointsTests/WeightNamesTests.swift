@@ -31,6 +31,11 @@ import Testing
       ),
     ]
 
+  @Test(arguments: ["image_newline", "model.image_newline"])
+  func knowsTheNewline(_ name: String) {
+    #expect(WeightNames.meaning(of: name) == .tensor(TensorKey(.imageNewline)))
+  }
+
   @Test func knowsEverySpelling() {
     for (decoder, head, projector, tower) in Self.prefixes {
       let isOriginal = projector.hasSuffix("mm_projector.")
@@ -57,6 +62,10 @@ import Testing
         #expect(WeightNames.meaning(of: name) == .tensor(key), "\(name)")
       }
       #expect(WeightNames.meaning(of: tower + "post_layernorm.weight") == .ignored)
+      #expect(
+        WeightNames.meaning(of: tower + "embeddings.patch_embedding.bias")
+          == .tensor(TensorKey(.patchEmbeddingBias)))
+      #expect(WeightNames.meaning(of: tower + "head.attention.in_proj_weight") == .ignored)
       #expect(WeightNames.meaning(of: tower + "embeddings.position_ids") == .ignored)
       let buffer = decoder + "layers.3.self_attn.rotary_emb.inv_freq"
       #expect(WeightNames.meaning(of: buffer) == .ignored)
@@ -72,7 +81,7 @@ import Testing
   }
 
   @Test(arguments: [
-    "", "model.", "model.image_newline", "model.layers.0.self_attn.q_norm.weight",
+    "", "model.", "vision_tower.image_newline", "model.layers.0.self_attn.q_norm.weight",
     "model.layers.00.mlp.up_proj.weight", "model.layers.-1.mlp.up_proj.weight",
     "model.layers.+1.mlp.up_proj.weight", "model.layers.mlp.up_proj.weight",
     "model.layers.99999999999999999999.mlp.up_proj.weight", "model.layers.1.mlp.up_proj",

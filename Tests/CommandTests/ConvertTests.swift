@@ -119,8 +119,8 @@ import Testing
   }
 
   /// Every number of the sweep against brute force by transformers: `make_calibration.py`.
-  @Test(arguments: [("demo", "demo-llava"), ("mini", "calib-mini")])
-  func calibrationEqualsTransformers(name: String, kind: String) throws {
+  @Test(arguments: ["demo", "mini", "next"])
+  func calibrationEqualsTransformers(name: String) throws {
     let expected = try JSONValue(
       parsing: try fileBytes(
         at: fixturePath("expected/\(name)-calibration.json"), limit: 1 << 26), file: name)

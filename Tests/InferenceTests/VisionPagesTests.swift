@@ -22,8 +22,10 @@ import Testing
       try TinyModel.tensors(configuration), of: configuration, in: folder)
     let model = try Model(configuration, tensors, Compute(threads: 2))
     let side = try #require(configuration.vision?.imageSize)
-    let image = PixelTensor(
+    let tile = PixelTensor(
       width: side, height: side, values: randomFloats(3 * side * side, seed: 8))
+    let image = Picture(
+      tiles: [tile], layout: PictureLayout(oneTileOf: try #require(configuration.vision)))
     func resident(_ role: TensorRole, _ layer: Int) throws -> Int {
       let view = try #require(tensors[TensorKey(role, layer: layer)])
       return try residentPages(view.region, view.byteRange)

@@ -10,8 +10,6 @@ import Testing
   /// "_U" joins the end of the opening and the start of the turn.
   private let model = SmallModel.scores(
     ["_U", "_B"] + "_BeOTUSERkind.:whyaW?".map { String($0) }.unique(), controls: ["<image>"])
-  private let rows = 3
-
   private var imageID: Int32 { Int32(model.pieces.count - 1) }
 
   private func encoder(
@@ -19,26 +17,50 @@ import Testing
   ) throws -> PromptEncoder {
     PromptEncoder(
       tokenizer: try Tokenizer(model ?? self.model), template: template ?? self.template,
-      imageTokenID: imageID, rowsPerImage: rows)
-  }
-
-  /// The ids of `text` with every image id repeated as rows are.
-  private func expanded(_ ids: [Int32]) -> [Int32] {
-    ids.flatMap { $0 == imageID ? Array(repeating: $0, count: rows) : [$0] }
+      imageTokenID: imageID)
   }
 
   @Test func turnEqualsItsWholeText() throws {
     let input = try encoder().firstTurn(question: "why?", imageCount: 2)
     let text = "Be kind. USER: <image>\n<image>\nwhy? BOT:"
-    #expect(input.ids == expanded(try Tokenizer(model).encode(text)))
+    #expect(try input.ids == Tokenizer(model).encode(text))
     #expect(input.imageCount == 2)
     #expect(input.classes.count == input.ids.count)
     for (row, rowClass) in input.classes.enumerated() {
       #expect((input.ids[row] == imageID) == (rowClass == .visual))
       #expect((rowClass == .visual) == input.imageRanges.contains { $0.contains(row) })
     }
-    #expect(input.imageRanges.map(\.count) == [rows, rows])
+    #expect(input.imageRanges.map(\.count) == [1, 1])
     #expect(input.imageRanges[0].upperBound + 2 == input.imageRanges[1].lowerBound)  // "_" "\n"
+  }
+
+  @Test func imagesGetTheRowsThatTheyGive() throws {
+    let marked = try encoder().raw("ay<image>\nwhy<image>B", imageCount: 2)
+    let input = marked.expanded([5, 0])
+    let first = marked.imageRanges[0].lowerBound
+    let second = marked.imageRanges[1].lowerBound
+    #expect(input.imageRanges == [first..<first + 5, second + 4..<second + 4])
+    var ids = Array(marked.ids[..<first])
+    ids += Array(repeating: imageID, count: 5)
+    ids += marked.ids[(first + 1)..<second]
+    ids += marked.ids[(second + 1)...]
+    #expect(input.ids == ids)
+    #expect(input.classes.count == input.ids.count && input.imageCount == 2)
+    for (row, rowClass) in input.classes.enumerated() {
+      #expect((rowClass == .visual) == (input.ids[row] == imageID))
+    }
+    #expect(marked.expanded([1, 1]) == marked)
+  }
+
+  @Test func whatStandsBeforeTheQuestionComesBehindItsImages() throws {
+    var template = template
+    template.image = "<image>"
+    template.questionStart = "\n"
+    let tokenizer = try Tokenizer(model)
+    for (count, marks) in [(0, ""), (2, "<image><image>")] {
+      let input = try encoder(template).firstTurn(question: "why?", imageCount: count)
+      #expect(input.ids == tokenizer.encode("Be kind. USER: \(marks)\nwhy? BOT:"))
+    }
   }
 
   @Test func pieceThatReachesBeyondTheOpeningIsOfTheUser() throws {
@@ -58,8 +80,7 @@ import Testing
     let outside = SmallModel.scores(["_", "a", "b"], flags: flags)
     func ids(_ model: TokenizerModel, image: Int) throws -> [Int] {
       let encoder = PromptEncoder(
-        tokenizer: try Tokenizer(model), template: template, imageTokenID: Int32(image),
-        rowsPerImage: 1)
+        tokenizer: try Tokenizer(model), template: template, imageTokenID: Int32(image))
       return try encoder.raw("a<image>b</s>a", imageCount: 1).ids.map {
         Int($0) - SmallModel.firstText
       }
@@ -75,7 +96,7 @@ import Testing
     template.userStart = "U"
     let model = SmallModel.byteLevel(flags: .normalizesNFC, controls: ["<image>"])
     let encoder = PromptEncoder(
-      tokenizer: try Tokenizer(model), template: template, imageTokenID: 256, rowsPerImage: rows)
+      tokenizer: try Tokenizer(model), template: template, imageTokenID: 256)
     let input = try encoder.firstTurn(question: "why?", imageCount: 1)
     #expect(input.classes.prefix { $0 == .system }.count == "éé.".utf8.count)
   }
@@ -85,7 +106,7 @@ import Testing
     let tokenizer = try Tokenizer(model)
     // "</s>" opens it, so the run behind begins as every run does; no BOS.
     let text = "</s>USER: <image>\nwhy? BOT:"
-    #expect(input.ids == expanded(tokenizer.encode(text, addsSpecialTokens: false)))
+    #expect(input.ids == tokenizer.encode(text, addsSpecialTokens: false))
     #expect(Set(input.classes) == [.user, .visual])
     var spaced = template
     spaced.assistantEnd = " "
@@ -119,7 +140,7 @@ import Testing
   @Test func rawTextBeforeTheFirstImageIsOfTheSystem() throws {
     let text = "ay<image>\nwhy<image>"
     let input = try encoder().raw(text, imageCount: 2)
-    #expect(input.ids == expanded(try Tokenizer(model).encode(text)))
+    #expect(try input.ids == Tokenizer(model).encode(text))
     let system = input.classes.prefix { $0 == .system }.count
     #expect(system == input.imageRanges[0].lowerBound)
     #expect(
@@ -150,7 +171,7 @@ import Testing
     var model = model
     model.pieces.removeLast()
     let encoder = PromptEncoder(
-      tokenizer: try Tokenizer(model), template: template, imageTokenID: nil, rowsPerImage: 0)
+      tokenizer: try Tokenizer(model), template: template, imageTokenID: nil)
     let problem = InputError("", "this model reads no images")
     #expect(throws: problem) { try encoder.firstTurn(question: "why?", imageCount: 1) }
     #expect(throws: problem) { try encoder.nextTurn(question: "why?", imageCount: 1) }

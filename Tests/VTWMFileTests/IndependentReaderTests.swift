@@ -13,7 +13,8 @@ import VTWMFile
   @Test func pythonVerifiesWhatSwiftWrites() throws {
     try TinyModel.writeVisual(at: folder.file("visual.vtwm"))
     try TinyModel.writeTextOnly(at: folder.file("text.vtwm"))
-    for name in ["visual.vtwm", "text.vtwm"] {
+    try TinyModel.writeVisual(TinyModel.tiled, at: folder.file("tiled.vtwm"))
+    for name in ["visual.vtwm", "text.vtwm", "tiled.vtwm"] {
       let path = folder.file(name)
       let run = try Python.run(Python.tool, "verify", path)
       #expect(run.status == 0, "\(run.output)")
@@ -107,36 +108,47 @@ import VTWMFile
 
 /// `formats/examples` holds files that every later version must read.
 @Suite struct GoldenFileTests {
-  /// The files by name, with the encodings of their model.
+  /// A file by name, with its model and the encodings.
+  struct Example: Sendable, CustomTestStringConvertible {
+    let name: String
+    var contents = TinyModel.visual
+    var encodings = TinyModel.encodings
+
+    var testDescription: String { name }
+  }
+
   static let examples = [
-    ("tiny", TinyModel.firstEncodings), ("tiny-q4", TinyModel.q4Encodings),
-    ("tiny-q4a", TinyModel.encodings),
+    Example(name: "tiny", encodings: TinyModel.firstEncodings),
+    Example(name: "tiny-q4", encodings: TinyModel.q4Encodings),
+    Example(name: "tiny-q4a"),
+    Example(name: "tiny-tiles", contents: TinyModel.tiled, encodings: TinyModel.q4Encodings),
   ]
 
   private func path(_ name: String) -> String { Python.root + "/formats/examples/" + name }
 
   @Test(arguments: examples)
-  func goldenFileHoldsTheTinyModel(name: String, encodings: [TensorKey: Encoding]) throws {
-    let file = try VTWMFile(opening: path(name + ".vtwm"))
+  func goldenFileHoldsTheTinyModel(_ example: Example) throws {
+    let file = try VTWMFile(opening: path(example.name + ".vtwm"))
     try file.verify()
-    #expect(file.configuration == TinyModel.visual.configuration)
-    #expect(file.imageSteps == TinyModel.visual.imageSteps)
-    #expect(file.tokenizer == TinyModel.visual.tokenizer)
-    #expect(file.template == TinyModel.visual.template)
+    #expect(file.configuration == example.contents.configuration)
+    #expect(file.imageSteps == example.contents.imageSteps)
+    #expect(file.tokenizer == example.contents.tokenizer)
+    #expect(file.template == example.contents.template)
     #expect(file.schedule == TinyModel.schedule)
     for (index, info) in file.tensorInfos.enumerated() {
       let view = try #require(file.tensors[info.key])
-      #expect(info.encoding == encodings[info.key] ?? .f32)
+      #expect(info.encoding == example.encodings[info.key] ?? .f32)
       #expect(file.region.copy(info.byteRange) == TinyModel.bytes(index, view.layout))
     }
   }
 
   @Test(arguments: examples)
-  func writerStillWritesTheGoldenFile(name: String, encodings: [TensorKey: Encoding]) throws {
+  func writerStillWritesTheGoldenFile(_ example: Example) throws {
     let folder = try TemporaryFolder()
-    try TinyModel.writeVisual(at: folder.file("tiny.vtwm"), encodings: encodings)
+    try TinyModel.writeVisual(
+      example.contents, at: folder.file("tiny.vtwm"), encodings: example.encodings)
     let written = try FileBytes(folder.read("tiny.vtwm"))
-    let golden = try FileBytes(readBytes(path(name + ".vtwm")))
+    let golden = try FileBytes(readBytes(path(example.name + ".vtwm")))
     // Raw sections: another zlib may compress to other bytes.
     #expect(written.sections.map(\.type) == golden.sections.map(\.type))
     #expect(written.sections.map(\.raw) == golden.sections.map(\.raw))

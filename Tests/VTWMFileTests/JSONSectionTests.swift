@@ -108,6 +108,38 @@ import VTWMFile
   @Test(arguments: models)
   func modelIsRefused(_ malformed: Malformed) throws { try fixture.refuse(malformed) }
 
+  static func tiles(_ old: String, _ new: String, says message: String) -> Malformed {
+    Malformed("\(old) -> \(new)", says: message) { file in
+      let steps = String(decoding: file["IPRE"].raw, as: UTF8.self)
+      file[steps.contains(old) ? "IPRE" : "MODL"].replace(old, new)
+    }
+  }
+
+  static let tiledModels: [Malformed] = [
+    tiles("[[1,1],[2,1],[3,2]]", "[]", says: "'vision.tiles.grids' has 0 items; 1...256"),
+    tiles("[[1,1],[2,1],[3,2]]", "[[1]]", says: "pairs of columns and rows expected"),
+    tiles("[[1,1],[2,1],[3,2]]", "[[1,2.0]]", says: "pairs of columns and rows expected"),
+    tiles("[[1,1],[2,1],[3,2]]", "[3]", says: "holds an integer; pairs"),
+    tiles("[3,2]", "[0,2]", says: "holds 0 x 2 tiles, which the limits of 256 tiles"),
+    tiles("[3,2]", "[17,16]", says: "holds 17 x 16 tiles"),
+    tiles("[3,2]", "[9223372036854775807,2]", says: "holds 9223372036854775807 x 2 tiles"),
+    tiles("\"thin_above\":2", "\"thin_above\":0", says: "'vision.tiles.thin_above' is 0; 1...256"),
+    tiles("\"class_row\":false", "\"class_row\":true", says: "a siglip tower has none"),
+    tiles("\"kind\":\"siglip\"", "\"kind\":\"dino\"", says: "'vision.kind' is 'dino'"),
+    tiles("\"kind\":\"siglip\"", "\"sort\":\"siglip\"", says: "tensors, but the model"),
+    tiles("\"mode\":\"exact\"", "\"mode\":\"shortest_edge\"", says: "must be exact in a model"),
+    tiles("\"filter\"", "\"crop\":4,\"filter\"", says: "'crop' is not for models with tiles"),
+    tiles(
+      "\"mode\":\"pad_square\",\"size\":4", "\"mode\":\"pad_square\",\"size\":5",
+      says: "'several' gives 5 x 5 pixels"),
+    tiles("[\"tiles\",", "[\"tiles\",\"x\",", says: "'must_understand' lists \"x\""),
+  ]
+
+  @Test(arguments: tiledModels)
+  func tilesAreRefused(_ malformed: Malformed) throws {
+    try MalformedFixture(TinyModel.tiled).refuse(malformed)
+  }
+
   static let imageSteps: [Malformed] =
     [
       ("\"std\":[0.26862954", "\"std\":[0", "'std' holds 0.0"),
@@ -119,6 +151,10 @@ import VTWMFile
       ("122", "256", "'resize.color' holds 256"),
       ("\"filter\":\"bicubic\"", "\"filter\":\"box\"", "'filter' is 'box'"),
       ("\"rescale\":0.00392156862745098", "\"rescale\":0", "'rescale' is 0.0"),
+      (
+        "\"std\":", "\"several\":{\"mode\":\"none\"},\"std\":",
+        "'several' is for models with tiles"
+      ),
     ].map { old, new, message in
       Malformed("\(old) -> \(new)", says: message) { $0["IPRE"].replace(old, new) }
     } + [

@@ -43,9 +43,9 @@ final class MalformedFixture {
   let folder: TemporaryFolder
   let original: [UInt8]
 
-  init() throws {
+  init(_ contents: VTWMContents = TinyModel.visual) throws {
     folder = try TemporaryFolder()
-    try TinyModel.writeVisual(at: folder.file("original.vtwm"))
+    try TinyModel.writeVisual(contents, at: folder.file("original.vtwm"))
     original = try folder.read("original.vtwm")
   }
 

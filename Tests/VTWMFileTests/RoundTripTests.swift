@@ -156,6 +156,18 @@ import VTWMFile
       $0.tokenizer.pieces[9].bytes = [0xC3]
     },
     { $0.tokenizer.tests = [] },
+    { $0 = TinyModel.tiled },
+    {
+      $0 = TinyModel.tiled
+      $0.configuration.vision?.kind = .clip
+      $0.configuration.vision?.tiling?.thinningLimit = nil
+      $0.imageSteps?.resizeOfSeveral = nil
+    },
+    {
+      $0.configuration.vision?.kind = .siglip
+      $0.configuration.vision?.keepsClassRow = false
+    },
+    { $0.template.questionStart = "\n" },
   ]
 
   @Test(arguments: variations.indices)

@@ -31,6 +31,26 @@ enum TinyModel {
       name: "vicuna_v1", opening: "A chat. ", userStart: "USER: ", image: "<image>\n",
       userEnd: "", assistantStart: " ASSISTANT:", assistantEnd: "</s>"))
 
+  /// What the first files could not hold: tiles, thinned ones too, a tower without class row, a rule
+  /// for several images, text between images and question.
+  static let tiled: VTWMContents = {
+    var contents = visual
+    contents.configuration.family = "llava_onevision"
+    contents.configuration.vision?.kind = .siglip
+    contents.configuration.vision?.activation = .geluTanh
+    contents.configuration.vision?.keepsClassRow = false
+    contents.configuration.vision?.tiling = Tiling(
+      grids: [
+        TileGrid(columns: 1, rows: 1), TileGrid(columns: 2, rows: 1),
+        TileGrid(columns: 3, rows: 2),
+      ], thinningLimit: 2)
+    contents.imageSteps?.resize = .exact(size: 4)
+    contents.imageSteps?.resizeOfSeveral = .padSquare(size: 4, color: [127, 127, 127])
+    contents.template.image = "<image>"
+    contents.template.questionStart = "\n"
+    return contents
+  }()
+
   /// The least that a model can have.
   static let textOnly = VTWMContents(
     configuration: ModelConfiguration(
@@ -261,11 +281,12 @@ enum TinyModel {
     return writer
   }
 
-  /// Writes the visual model with everything that a file can hold.
+  /// Writes the visual model, or another with the same decoder, with everything that a file can hold.
   static func writeVisual(
-    at path: String, encodings: [TensorKey: Encoding] = encodings, overwrite: Bool = false
+    _ contents: VTWMContents = visual, at path: String,
+    encodings: [TensorKey: Encoding] = encodings, overwrite: Bool = false
   ) throws(InputError) {
-    try writer(visual, at: path, encodings: encodings, overwrite: overwrite).seal(
+    try writer(contents, at: path, encodings: encodings, overwrite: overwrite).seal(
       schedule: schedule, layerKL: layerKL, calibration: calibration, provenance: provenance,
       keyValuePrecision: .f16)
   }

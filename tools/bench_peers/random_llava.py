@@ -10,6 +10,12 @@ import numpy as np
 
 VISION_336 = dict(hidden_size=1024, intermediate_size=4096, num_hidden_layers=24,
                   num_attention_heads=16, image_size=336, patch_size=14)
+TINY = dict(hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4,
+            num_key_value_heads=2,
+            vision=dict(hidden_size=32, intermediate_size=64, num_hidden_layers=2,
+                        num_attention_heads=2, image_size=28, patch_size=14))
+# LLaVA-NeXT's grids: rows and columns of tiles.
+NEXT_GRIDS = [(1, 2), (2, 1), (2, 2), (3, 1), (1, 3)]
 SHAPES = {
     # TinyLLaVA-1.1B's decoder: grouped-query attention, 32 heads over 4.
     "1.1b": dict(hidden_size=2048, intermediate_size=5632, num_hidden_layers=22,
@@ -18,15 +24,13 @@ SHAPES = {
                num_attention_heads=32, num_key_value_heads=32, vision=VISION_336),
     "13b": dict(hidden_size=5120, intermediate_size=13824, num_hidden_layers=40,
                 num_attention_heads=40, num_key_value_heads=40, vision=VISION_336),
-    # LLaVA-NeXT-7B's tower and decoder.  Its tiles are not a family yet: five images of 576 rows
-    # (`vtwbench --images 5`) give the decoder the 2,880 visual rows of a tiled image.
+    # Of its largest images 2,928 rows are visual.
     "next-7b": dict(hidden_size=4096, intermediate_size=11008, num_hidden_layers=32,
-                    num_attention_heads=32, num_key_value_heads=32, vision=VISION_336),
+                    num_attention_heads=32, num_key_value_heads=32, vision=VISION_336,
+                    grids=NEXT_GRIDS),
     # Small enough to try the tool itself.
-    "tiny": dict(hidden_size=64, intermediate_size=128, num_hidden_layers=2,
-                 num_attention_heads=4, num_key_value_heads=2,
-                 vision=dict(hidden_size=32, intermediate_size=64, num_hidden_layers=2,
-                             num_attention_heads=2, image_size=28, patch_size=14)),
+    "tiny": dict(TINY),
+    "next-tiny": dict(TINY, grids=NEXT_GRIDS),
 }
 VOCABULARY = 32000
 DEMO = pathlib.Path(__file__).resolve().parents[1] / "demo-llava" / "model"
@@ -62,6 +66,8 @@ def tensors(shape):
     yield "multi_modal_projector.linear_1.bias", [h]
     yield "multi_modal_projector.linear_2.weight", [h, h]
     yield "multi_modal_projector.linear_2.bias", [h]
+    if "grids" in shape:
+        yield "image_newline", [h]
     yield "language_model.model.embed_tokens.weight", [VOCABULARY, h]
     for layer in range(shape["num_hidden_layers"]):
         base = f"language_model.model.layers.{layer}."
@@ -177,7 +183,7 @@ def write_folder(folder, shape, seed):
         if file.name not in ("model.safetensors", "config.json", "preprocessor_config.json"):
             shutil.copy(file, folder / file.name)
     vision = shape["vision"]
-    text = {key: value for key, value in shape.items() if key != "vision"}
+    text = {key: value for key, value in shape.items() if key not in ("vision", "grids")}
     config = json.loads((DEMO / "config.json").read_text())
     config["text_config"].update(
         text, head_dim=text["hidden_size"] // text["num_attention_heads"],
@@ -185,9 +191,14 @@ def write_folder(folder, shape, seed):
     config["vision_config"].update(vision)
     config["dtype"] = "bfloat16"
     config["image_seq_length"] = (vision["image_size"] // vision["patch_size"]) ** 2
-    (folder / "config.json").write_text(json.dumps(config, indent=2))
     images = json.loads((DEMO / "preprocessor_config.json").read_text())
     images["crop_size"] = dict(height=vision["image_size"], width=vision["image_size"])
     images["size"] = dict(shortest_edge=vision["image_size"])
+    if "grids" in shape:
+        sizes = [[vision["image_size"] * tiles for tiles in grid] for grid in shape["grids"]]
+        config.update(model_type="llava_next", image_grid_pinpoints=sizes,
+                      architectures=["LlavaNextForConditionalGeneration"])
+        images.update(image_processor_type="LlavaNextImageProcessor", image_grid_pinpoints=sizes)
+    (folder / "config.json").write_text(json.dumps(config, indent=2))
     (folder / "preprocessor_config.json").write_text(json.dumps(images, indent=2))
     write_weights(folder, shape, seed)

@@ -34,6 +34,9 @@ class TinyModel:
     spelling: str = "a"
     shard: str | None = None
     config_style: str = "v5"  # see config_styles.py
+    family: str = "llava"  # its model_type
+    text_family: str = "llama"
+    shapes: bool = False  # whether pictures of all SHAPES are run as well
 
 
 def text(width, layers, heads, kv_heads, ffn, head_size=None, **more):
@@ -57,6 +60,21 @@ def rope(kind="default", theta=10000.0, **more):
 
 def vicuna(question, images=1):
     return f"{SYSTEM} USER: " + "<image>\n" * images + f"{question} ASSISTANT:"
+
+
+# Widths and heights of pictures: in the ratio of a grid, wide, tall, smaller than a tile, nearly square, a line, a dot.
+SHAPES = [(56, 56), (200, 40), (40, 200), (90, 60), (61, 90), (17, 13), (300, 7), (9, 160), (85, 83), (1, 1)]
+NEXT_GRIDS = [(1, 2), (2, 1), (2, 2), (3, 1), (1, 3)]  # rows and columns of tiles, as LLaVA-NeXT has them
+MISTRAL_TURN = "[INST] <image>\nWhat is in the picture? [/INST]"
+ONEVISION_TURN = "<|im_start|>user <image>\nWhat is this?<|im_end|><|im_start|>assistant\n"
+
+
+def pinpoints(side, grids):
+    return dict(image_grid_pinpoints=[[rows * side, columns * side] for rows, columns in grids])
+
+
+def shape_name(width, height):
+    return f"shape-{width}x{height}.png"
 
 
 MODELS = [
@@ -131,6 +149,46 @@ MODELS = [
         "one-layer", "small", "float32", 360,
         text(16, 1, 2, 2, 24), vision(8, 2, 1, 16, image=12, patch=4),
         [Case("one-layer", "USER: <image>\nThe cat. ASSISTANT:", ("square-30.png",))],
+    ),
+    TinyModel(
+        "next-vicuna", "demo", "bfloat16", 656,
+        text(32, 4, 4, 4, 64), vision(16, 3, 2, 32, image=28, patch=7),
+        [
+            Case("next-vicuna", vicuna("What digit is in the top left?"), ("wide-80x45.jpg",)),
+            Case("next-vicuna.two-images", vicuna("Which is red?", images=2), ("tall-33x70.png", "small-17x13.png")),
+        ],
+        llava=pinpoints(28, NEXT_GRIDS), family="llava_next", config_style="v4", shapes=True,
+    ),
+    TinyModel(
+        "next-mistral", "small", "float16", 360,
+        text(24, 3, 4, 2, 40, sliding_window=None, rms_norm_eps=1e-5, **rope(theta=1e6)),
+        vision(16, 2, 2, 24, image=23, patch=5, act="gelu"),
+        [Case("next-mistral", MISTRAL_TURN, ("wide-101x64.png",))],
+        llava=pinpoints(23, NEXT_GRIDS) | dict(vision_feature_layer=[-2, -1], projector_hidden_act="gelu"),
+        family="llava_next", text_family="mistral", processor_file="processor_config.json", spelling="b",
+    ),
+    TinyModel(
+        "next-qwen2", "qwen2", "float32", 568,
+        text(24, 3, 4, 2, 48, head_size=8, tie_word_embeddings=True, **rope(theta=1e6)),
+        vision(16, 2, 2, 24, image=21, patch=7),
+        [Case("next-qwen2", CHATML_TURN, ("square-30.png",))],
+        llava=pinpoints(21, NEXT_GRIDS), family="llava_next", text_family="qwen2", spelling="d",
+    ),
+    TinyModel(
+        "onevision", "onevision", "bfloat16", 576,
+        text(32, 4, 4, 2, 56, rms_norm_eps=1e-6, **rope(theta=1e6)),
+        vision(24, 3, 2, 44, image=26, patch=4, act="gelu_pytorch_tanh", eps=1e-6),
+        [
+            Case("onevision", ONEVISION_TURN, ("wide-80x45.jpg",)),
+            Case(
+                "onevision.two-images", ONEVISION_TURN.replace("<image>", "<image><image>"),
+                ("tall-33x70.png", "square-30.png"),
+            ),
+        ],
+        llava=pinpoints(26, [(rows, columns) for rows in (1, 2, 3) for columns in (1, 2, 3)]) | dict(
+            vision_feature_layer=-1, vision_feature_select_strategy="full", vision_aspect_ratio="anyres_max_2"),
+        image_steps=dict(image_mean=[0.5, 0.5, 0.5], image_std=[0.5, 0.5, 0.5]),
+        family="llava_onevision", text_family="qwen2", shapes=True,
     ),
 ]
 

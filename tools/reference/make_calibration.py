@@ -1,11 +1,11 @@
-"""Calibrates by brute force what the engine calibrates by one sweep: python make_calibration.py [--only demo|mini]
+"""Calibrates by brute force what the engine calibrates by one sweep: python make_calibration.py [--only demo|mini|next]
 
-Writes Tests/Fixtures/expected/demo-calibration.json (tools/demo-llava, 72 samples) and mini-calibration.json
-(the random model `gqa` on Tests/Fixtures/calib-mini/imagefolder).
+Writes Tests/Fixtures/expected/demo-calibration.json (tools/demo-llava, 72 samples), and mini-calibration.json and
+next-calibration.json (the random models `gqa` and `next-vicuna` on Tests/Fixtures/calib-mini/imagefolder).
 
 The convention, which the engine copies exactly
 - Prompt: `A chat between a curious user and an AI assistant. USER: <image>\\n{question} ASSISTANT:`, which is what the
-  chat template of both models makes of one image and one question.
+  chat template of all models makes of one image and one question.
 - Own answer: the ids that the tokenizer gives `prompt + " " + answer` beyond the ids of `prompt`, then the end token.
   (The ids of `prompt` are a prefix there; the script stops if they were not.)
 - Without an answer: the full model's greedy ids, at most 8, ending with the end token if it comes.
@@ -156,12 +156,13 @@ def write(result, path):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", choices=["demo", "mini"])
+    parser.add_argument("--only", choices=["demo", "mini", "next"])
     only = parser.parse_args().only
     torch.set_num_threads(1)
     jobs = {
         "demo": ("tools/demo-llava/model", "tools/demo-llava/calib"),
         "mini": ("Tests/Fixtures/models/gqa", "Tests/Fixtures/calib-mini/imagefolder"),
+        "next": ("Tests/Fixtures/models/next-vicuna", "Tests/Fixtures/calib-mini/imagefolder"),
     }
     for name, (model_path, set_path) in jobs.items():
         if only in (None, name):

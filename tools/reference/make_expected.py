@@ -4,12 +4,12 @@ One safetensors file per case into Tests/Fixtures/expected/, f32 unless said, wi
 
 | tensor | shape | |
 |---|---|---|
-| `pixels` | [images, 3, h, w] | absent without images, like `vision_features` and `projected` |
+| `pixels` | [tiles, 3, h, w] | absent without images, like `vision_features` and `projected` |
 | `input_ids` | [rows] i32 | the image token once per visual row |
 | `row_class` | [rows] u8 | 0 text before the first image, 1 text after it, 3 visual |
 | `positions` | [rows] i32 | |
-| `vision_features` | [visual rows, vision width x feature layers] | selected layers side by side, class row dropped or kept |
-| `projected` | [visual rows, width] | |
+| `vision_features` | [rows of all tiles, vision width x feature layers] | selected layers side by side, class row dropped or kept |
+| `projected` | [visual rows, width] | arranged, newlines included |
 | `hidden.00` ... `hidden.N` | [rows, width] | entering layer 0 ... N-1, then leaving the last, before the final norm |
 | `final_norm`, `logits` | [1, width], [1, vocabulary] | the prompt's last row |
 | `generated` | [64] i32 | greedy, going on past end tokens |
@@ -18,6 +18,15 @@ One safetensors file per case into Tests/Fixtures/expected/, f32 unless said, wi
 Metadata: `model`, `prompt` (for `vtwrun --raw`), `images` (JSON list of names in Tests/Fixtures/images), `layers`,
 `rows_per_image`, `text` (the greedy text), `least_lead` (smallest lead of a greedy choice over the second, as a share
 of the logit range, over all K).
+
+Of models with tiles the folder shapes/ has a file for all SHAPES of pictures, each run with the prompt of the model's
+first case; the names begin with the picture's:
+
+| tensor | shape | |
+|---|---|---|
+| `pixels` | [2] i32 | the number of tiles and a 32-bit FNV-1a hash of all f32 values |
+| `input_ids`, `projected`, `logits`, `generated` | | as above, 16 greedy ids |
+| `k.logits`, `k.generated` | | the same with withdrawal at `k` of the metadata |
 
 The K = N pass is compared with Hugging Face's own forward pass and `generate` before anything is written.
 """
@@ -30,13 +39,14 @@ from reference_model import ReferenceModel
 
 import torch
 
-from fixture_cases import MODELS, SPELLING_MODEL, Case, vicuna
+from fixture_cases import MODELS, SHAPES, SPELLING_MODEL, Case, shape_name, vicuna
 from tensor_file import write_tensors
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FIXTURES = ROOT / "Tests" / "Fixtures"
 DEMO_MODEL = ROOT / "tools" / "demo-llava" / "model"
 GREEDY_TOKENS = 64
+SHAPE_TOKENS = 16
 
 # The demo checkpoint is larger, so of its hidden states only these layers are stored (N = 12), and K = 7 besides K = N.
 DEMO_LAYERS, DEMO_K = (0, 6, 7, 12), 7
@@ -55,9 +65,7 @@ def picture(name):
 @torch.no_grad()
 def check_against_transformers(reference, prompt, run, generated):
     """The hand-written pass must be Hugging Face's."""
-    inputs = dict(input_ids=prompt.ids[None])
-    if prompt.pixels is not None:
-        inputs["pixel_values"] = prompt.pixels
+    inputs = dict(input_ids=prompt.ids[None], **prompt.inputs)
     theirs = reference.model(**inputs, output_hidden_states=True)
     spread = float(theirs.logits.max() - theirs.logits.min())
     worst = float((theirs.logits[0] - run.logits).abs().max())
@@ -118,6 +126,41 @@ def expected(reference, case, stored_layers=None, hidden_k=None):
     return {name: value.contiguous().clone() for name, value in tensors.items()}, metadata
 
 
+def fnv1a(values):
+    """32-bit FNV-1a over the bytes of f32 `values`."""
+    digest = 0x811C9DC5
+    for byte in values.contiguous().numpy().astype("<f4").tobytes():
+        digest = (digest ^ byte) * 0x01000193 & 0xFFFFFFFF
+    return digest
+
+
+def write_shapes(model, folder, model_path):
+    reference = ReferenceModel(folder)
+    k = reference.layer_count // 2
+    tensors = {}
+    for width, height in SHAPES:
+        name = shape_name(width, height)
+        prompt = reference.prompt(model.cases[0].prompt, [picture(name)])
+        run = reference.prefill(prompt)
+        generated, _ = reference.generate(run, SHAPE_TOKENS)
+        check_against_transformers(reference, prompt, reference.prefill(prompt), generated)
+        withdrawn = reference.prefill(prompt, k)
+        found = {
+            "pixels": torch.tensor([len(prompt.pixels), fnv1a(prompt.pixels) - (1 << 31)], dtype=torch.int32),
+            "input_ids": prompt.ids.int(), "projected": run.projected, "logits": run.logits[-1:],
+            "generated": torch.tensor(generated, dtype=torch.int32), "k.logits": withdrawn.logits[-1:],
+        }
+        found["k.generated"] = torch.tensor(reference.generate(withdrawn, SHAPE_TOKENS)[0], dtype=torch.int32)
+        tensors |= {f"{name}.{key}": value.contiguous().clone() for key, value in found.items()}
+    out = FIXTURES / "expected" / "shapes" / f"{model.name}.safetensors"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    images = [shape_name(width, height) for width, height in SHAPES]
+    write_tensors(out, tensors, {
+        "model": model_path, "prompt": model.cases[0].prompt, "images": json.dumps(images), "k": str(k),
+    })
+    print(f"shapes of {model.name}: {out.stat().st_size} bytes", flush=True)
+
+
 def write(case, folder, model_path, **options):
     tensors, metadata = expected(ReferenceModel(folder), case, **options)
     out = FIXTURES / "expected" / f"{case.name}.safetensors"
@@ -134,7 +177,11 @@ def main():
     for model in MODELS:
         if only in (None, model.name):
             for case in model.cases:
-                write(case, FIXTURES / "models" / model.name, f"Tests/Fixtures/models/{model.name}")
+                # Rows of tiles are many: of their hidden states only the last are stored.
+                layers = (model.text["num_hidden_layers"],) if model.family != "llava" else None
+                write(case, FIXTURES / "models" / model.name, f"Tests/Fixtures/models/{model.name}", stored_layers=layers)
+            if model.shapes:
+                write_shapes(model, FIXTURES / "models" / model.name, f"Tests/Fixtures/models/{model.name}")
     if only in (None, "spellings"):
         for case in SPELLING_MODEL.cases:
             write(case, FIXTURES / "spellings" / "a", "Tests/Fixtures/spellings/a")

@@ -10,6 +10,7 @@ Into Tests/Fixtures/gguf/:
   F32, other tensors in their own type, rope scaling as divisors, vocabularies padded to the embedding.
   - `gqa`: BF16, LLaMA tokenizer, `mmproj-gqa.gguf` beside it;
   - `one-layer`: F32, split into files, `mmproj-old.gguf` in the style of 2023: feed-forward names swapped;
+  - `next-vicuna`: BF16, with the mmproj of a LLaVA-1.6: grids with the width first, a newline row;
   - `mqa-vision`: the mmproj of `mqa` alone, F16, two feature layers;
   - `rope-llama3`: BF16, text only, Llama 3's tokenizer; `attention-bias`: F16, text only, biases;
     `byte-level`: F32, text only, Qwen 2's tokenizer, tied head.
@@ -154,7 +155,7 @@ VISION_LAYER = {
     "self_attn.v_proj": "attn_v", "self_attn.out_proj": "attn_out", "mlp.fc1": "ffn_up", "mlp.fc2": "ffn_down",
 }
 VISION = {
-    "embeddings.class_embedding": "v.class_embd", "embeddings.patch_embedding.weight": "v.patch_embd.weight",
+    "image_newline": "model.image_newline", "embeddings.class_embedding": "v.class_embd", "embeddings.patch_embedding.weight": "v.patch_embd.weight",
     "embeddings.position_embedding.weight": "v.position_embd.weight", "pre_layrnorm.weight": "v.pre_ln.weight",
     "pre_layrnorm.bias": "v.pre_ln.bias",
 }
@@ -310,6 +311,11 @@ def write_vision(name, file, is_old=False):
     writer.add_uint32("clip.vision.block_count", count if is_old else stored)
     writer.add_array("clip.vision.image_mean", pixels["image_mean"])
     writer.add_array("clip.vision.image_std", pixels["image_std"])
+    if "image_grid_pinpoints" in config:
+        writer.add_string("clip.vision.mm_patch_merge_type", "spatial_unpad")
+        writer.add_string("clip.vision.image_aspect_ratio", "anyres")
+        sizes = [number for height, width in config["image_grid_pinpoints"] for number in (width, height)]
+        writer.add_array("clip.vision.image_grid_pinpoints", sizes)
     if len(states) > 1:
         writer.add_array("clip.vision.feature_layer", states)
     for key, (kind, array) in read_tensors(folder / "model.safetensors").items():
@@ -326,6 +332,8 @@ def main():
     write_metadata()
     write_language("gqa", "gqa/gqa.gguf")
     write_vision("gqa", "gqa/mmproj-gqa.gguf")
+    write_language("next-vicuna", "next-vicuna/model.gguf")
+    write_vision("next-vicuna", "next-vicuna/mmproj.gguf")
     write_language("one-layer", "one-layer/model.gguf", split_max_tensors=5)
     write_vision("one-layer", "one-layer/mmproj-old.gguf", is_old=True)
     write_vision("mqa", "mqa-vision/mmproj-mqa.gguf")

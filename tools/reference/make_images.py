@@ -10,6 +10,8 @@ import pathlib
 import numpy as np
 from PIL import Image
 
+from fixture_cases import SHAPES, shape_name
+
 FIXTURES = pathlib.Path(__file__).resolve().parents[2] / "Tests" / "Fixtures"
 
 # name, width, height, seed
@@ -43,12 +45,18 @@ def scene(width, height, seed):
     return Image.fromarray(pixels.clip(0, 255).round().astype(np.uint8))
 
 
+def pictures():
+    yield from PICTURES
+    for seed, (width, height) in enumerate(SHAPES, start=20):
+        yield shape_name(width, height), width, height, seed
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=pathlib.Path, default=FIXTURES / "images")
     out = parser.parse_args().out
     out.mkdir(parents=True, exist_ok=True)
-    for name, width, height, seed in PICTURES:
+    for name, width, height, seed in pictures():
         options = {"quality": 85} if name.endswith("jpg") else {"optimize": True}
         scene(width, height, seed).save(out / name, **options)
 

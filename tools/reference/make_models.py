@@ -19,11 +19,15 @@ from reference_model import ReferenceModel  # first: it keeps transformers quiet
 
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
+from transformers import (
+    CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration, LlavaNextConfig,
+    LlavaNextForConditionalGeneration, LlavaOnevisionConfig, LlavaOnevisionForConditionalGeneration, MistralConfig,
+    Qwen2Config, SiglipVisionConfig,
+)
 
 import config_styles
 import tiny_tokenizers
-from fixture_cases import MODELS, SPELLING_MODEL
+from fixture_cases import MODELS, SHAPES, SPELLING_MODEL, Case, shape_name
 from tiny_tokenizers import DEMO_MODEL, write_json
 from weight_names import SPELLINGS, to_a
 
@@ -40,6 +44,15 @@ IMAGE_STEPS = {
     "do_resize": True, "image_mean": [0.48145466, 0.4578275, 0.40821073], "image_processor_type": "CLIPImageProcessor",
     "image_std": [0.26862954, 0.26130258, 0.27577711], "resample": 3, "rescale_factor": 0.00392156862745098, "size": None,
 }
+# By model_type: configuration, network, image processor, what its processor file says beside.
+FAMILIES = {
+    "llava": (LlavaConfig, LlavaForConditionalGeneration, "CLIPImageProcessor"),
+    "llava_next": (LlavaNextConfig, LlavaNextForConditionalGeneration, "LlavaNextImageProcessor"),
+    "llava_onevision": (LlavaOnevisionConfig, LlavaOnevisionForConditionalGeneration, "LlavaOnevisionImageProcessor"),
+}
+TEXT_FAMILIES = {"llama": LlamaConfig, "mistral": MistralConfig, "qwen2": Qwen2Config}
+SHAPE_TOKENS = 16  # greedy ids of each picture of SHAPES
+
 VICUNA_TEMPLATE = (
     "{% for message in messages %}{% if message['role'] == 'system' %}{{ message['content'][0]['text'] }} {% else %}"
     "{{ message['role'].upper() }}: {% for c in message['content'] if c['type'] == 'image' %}<image>\n{% endfor %}"
@@ -58,6 +71,24 @@ CHATML_TEMPLATE = (
     "{% endfor %}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 
+MISTRAL_TEMPLATE = (
+    "{% for message in messages %}{% if message['role'] == 'user' %}{{ '[INST] ' }}"
+    "{% for c in message['content'] | selectattr('type', 'equalto', 'image') %}{{ '<image>\n' }}{% endfor %}"
+    "{% for c in message['content'] | selectattr('type', 'equalto', 'text') %}{{ c['text'] }}{% endfor %}{{ ' [/INST]' }}"
+    "{% elif message['role'] == 'assistant' %}{{ ' ' + message['content'][0]['text'] + '</s> ' }}"
+    "{% else %}{{ raise_exception('Only user and assistant roles are supported!') }}{% endif %}{% endfor %}"
+)
+ONEVISION_TEMPLATE = (
+    "{% for message in messages %}{{'<|im_start|>' + message['role'] + ' '}}{# Render all images first #}"
+    "{% for c in message['content'] | selectattr('type', 'equalto', 'image') %}{{ '<image>' }}{% endfor %}"
+    "{% for c in message['content'] | selectattr('type', 'equalto', 'video') %}{{ '<video>' }}{% endfor %}"
+    "{% if message['role'] != 'assistant' %}"
+    "{% for c in message['content'] | selectattr('type', 'equalto', 'text') %}{{ '\n' + c['text'] }}{% endfor %}{% else %}"
+    "{% for c in message['content'] | selectattr('type', 'equalto', 'text') %}{% generation %}{{ '\n' + c['text'] }}"
+    "{% endgeneration %}{% endfor %}{% endif %}{{'<|im_end|>'}}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+
 
 # Tokenizers
 
@@ -73,13 +104,15 @@ def write_text_files(model, folder):
         trained = tiny_tokenizers.train_sentencepiece(352)
         tokenizer = tiny_tokenizers.from_sentencepiece(trained, ["<image>", "<pad>"])
         tiny_tokenizers.write_tokenizer(tokenizer, folder, tiny_tokenizers.LLAMA_CONFIG)
-        write_json(folder / "chat_template.json", {"chat_template": VICUNA_TEMPLATE})
+        template = MISTRAL_TEMPLATE if model.text_family == "mistral" else VICUNA_TEMPLATE
+        write_json(folder / "chat_template.json", {"chat_template": template})
         return dict(image=352, pad=353, bos=1, eos=2)
     if model.tokenizer == "llama3":
         tokenizer, config, template = tiny_tokenizers.llama3(), tiny_tokenizers.LLAMA3_CONFIG, LLAMA3_TEMPLATE
         bos, eos, pad = "<|begin_of_text|>", "<|eot_id|>", "<|end_of_text|>"
     else:
-        tokenizer, config, template = tiny_tokenizers.qwen2(), tiny_tokenizers.QWEN2_CONFIG, CHATML_TEMPLATE
+        more, template = (["<video>"], ONEVISION_TEMPLATE) if model.tokenizer == "onevision" else ([], CHATML_TEMPLATE)
+        tokenizer, config = tiny_tokenizers.qwen2(more=more), tiny_tokenizers.QWEN2_CONFIG
         bos, eos, pad = None, "<|im_end|>", "<|endoftext|>"
     tiny_tokenizers.write_tokenizer(tokenizer, folder, config)
     (folder / "chat_template.jinja").write_text(template)
@@ -91,8 +124,16 @@ def write_text_files(model, folder):
 
 def write_image_steps(model, folder):
     side = model.vision["image_size"]
-    steps = {**IMAGE_STEPS, "crop_size": {"height": side, "width": side}, "size": {"shortest_edge": side}}
-    steps.update(model.image_steps)
+    square = {"height": side, "width": side}
+    steps = {
+        **IMAGE_STEPS, "crop_size": square, "size": {"shortest_edge": side},
+        "image_processor_type": FAMILIES[model.family][2], **model.image_steps,
+    }
+    if model.family != "llava":
+        steps |= {"do_pad": True, "image_grid_pinpoints": model.llava["image_grid_pinpoints"]}
+    if model.family == "llava_onevision":
+        steps["size"] = square
+        del steps["crop_size"], steps["do_center_crop"]
     whole = {
         "image_token": "<image>", "num_additional_image_tokens": 1, "patch_size": model.vision["patch_size"],
         "processor_class": "LlavaProcessor",
@@ -109,19 +150,22 @@ def write_image_steps(model, folder):
 
 
 def configuration(model, ids):
-    text = LlamaConfig(
+    text = TEXT_FAMILIES[model.text_family](
         vocab_size=model.vocabulary, bos_token_id=ids["bos"], eos_token_id=ids["eos"], pad_token_id=ids["pad"],
         **{"tie_word_embeddings": False, "rms_norm_eps": 1e-5, **model.text},
     )
     options = dict(
         vision_feature_layer=-2, vision_feature_select_strategy="default", projector_hidden_act="gelu",
-        tie_word_embeddings=text.tie_word_embeddings, image_token_id=ids["image"], pad_token_id=ids["pad"],
+        tie_word_embeddings=text.tie_word_embeddings, image_token_index=ids["image"], pad_token_id=ids["pad"],
     )
-    patches = (model.vision["image_size"] // model.vision["patch_size"]) ** 2
-    return LlavaConfig(
-        vision_config=CLIPVisionConfig(**model.vision), text_config=text, image_seq_length=patches,
-        **{**options, **model.llava},
-    )
+    if model.family == "llava_onevision":
+        vision = {name: value for name, value in model.vision.items() if name != "projection_dim"}
+        tower = SiglipVisionConfig(**vision, vision_use_head=False)
+        options["video_token_index"] = ids["image"] + 1
+    else:
+        tower = CLIPVisionConfig(**model.vision)
+        options["image_seq_length"] = (model.vision["image_size"] // model.vision["patch_size"]) ** 2
+    return FAMILIES[model.family][0](vision_config=tower, text_config=text, **{**options, **model.llava})
 
 
 def draw_weights(network, ids, seed):
@@ -180,28 +224,32 @@ def objection(folder, model, pictures):
     """What is wrong with the weights in `folder`, or None."""
     reference = ReferenceModel(folder)
     n = reference.layer_count
-    for case in model.cases:
+    shapes = [
+        Case(f"{width} x {height}", model.cases[0].prompt, (shape_name(width, height),)) for width, height in SHAPES
+    ] if model.shapes else []
+    for case in model.cases + shapes:
+        of_shape = case in shapes
         prompt = reference.prompt(case.prompt, [pictures / name for name in case.images])
         spread = lambda logits: float(logits.max() - logits.min())
         full = reference.prefill(prompt)
         texts = []
-        for k in range(n, -1, -1) if case.images else [n]:
+        for k in [n, n // 2] if of_shape else range(n, -1, -1) if case.images else [n]:
             run = reference.prefill(prompt, k)
             if k == 0:
                 effect = float((run.logits[-1] - full.logits[-1]).abs().max()) / spread(full.logits[-1])
                 if effect < LEAST_IMAGE_EFFECT:
                     return Objection(f"{case.name}: the image moves the logits by {effect:.3f} of their range")
             logits, ids = run.logits[-1], []
-            for _ in range(GREEDY_TOKENS):
+            for _ in range(SHAPE_TOKENS if of_shape else GREEDY_TOKENS):
                 (best, second), (_, loser) = logits.topk(2)
                 if best - second < LEAST_LEAD * spread(logits):
                     return Objection(f"{case.name}: K = {k}, token {len(ids)} is nearly a tie", int(loser))
                 ids.append(int(logits.argmax()))
                 logits = reference.step(run, ids[-1])
-            if k == n and len(set(ids)) < LEAST_DISTINCT:
+            if k == n and not of_shape and len(set(ids)) < LEAST_DISTINCT:
                 return Objection(f"{case.name}: only {len(set(ids))} different tokens")
             texts.append(ids)
-        if len(texts) > 1 and texts[0] == texts[-1]:
+        if len(texts) > 1 and not of_shape and texts[0] == texts[-1]:
             return Objection(f"{case.name}: the same text without the image")
     return None
 
@@ -212,7 +260,7 @@ def make(model, folder, pictures, first_seed=0, verbose=False):
     folder.mkdir(parents=True)
     ids = write_text_files(model, folder)
     write_image_steps(model, folder)
-    network = LlavaForConditionalGeneration(configuration(model, ids))
+    network = FAMILIES[model.family][1](configuration(model, ids))
     for seed in range(first_seed, first_seed + SEEDS):
         draw_weights(network.float(), ids, seed)
         drawn = {name: value.clone() for name, value in network.state_dict().items()}

@@ -123,7 +123,8 @@ TAGS = (
     "{{ '<start_of_turn>' + name + '\n' + message['content'] | trim + '<end_of_turn>\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<start_of_turn>model\n' }}{% endif %}"
 )
-WORDS_BETWEEN = (
+# LLaVA-OneVision's: a line break before the question, images or not; answers of the past begin with one space more.
+ONEVISION = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + ' ' }}"
     "{% for part in message['content'] | selectattr('type', 'equalto', 'image') %}{{ '<image>' }}{% endfor %}"
     "{% for part in message['content'] | selectattr('type', 'equalto', 'text') %}{{ '\n' + part['text'] }}{% endfor %}"
@@ -146,6 +147,7 @@ LLAMA2_IMAGES = (
     + "{{ ' [/INST]' }}{% else %}{{ ' ' }}" + TEXTS + "{{ ' ' + eos_token }}{% endif %}{% endfor %}"
 )
 PLAIN = "{% for message in messages %}" + IMAGES + TEXTS + "{{ '\n' }}{% endfor %}"
+IMAGES_BEHIND = "{% for message in messages %}{{ message['role'] + ': ' }}" + TEXTS + IMAGES + "{{ '\n' }}{% endfor %}"
 NUMBERED_TURNS = (
     "{% for message in messages %}{{ loop.index }}. {{ message['role'] }}: " + IMAGES + TEXTS + "\n{% endfor %}"
 )
@@ -166,6 +168,7 @@ ACCEPTED = [
     ("llama-3", LLAMA3_IMAGES, LLAMA3, True, f"{TOKENIZERS}/llama3.json"),
     ("llama-3.1, text", LLAMA31, LLAMA3, True, None),
     ("llama-2", LLAMA2_IMAGES, LLAMA, True, f"{DEMO}/tokenizer.json"),
+    ("onevision", ONEVISION, QWEN, False, f"{TOKENIZERS}/qwen2.json"),
     ("plain", PLAIN, QWEN, False, f"{TOKENIZERS}/qwen2.json"),
     ("tags, text", TAGS, LLAMA, False, None),
 ]
@@ -175,7 +178,7 @@ THINKING = (
 )
 
 REFUSED = [
-    ("words between images and question", WORDS_BETWEEN, "images do not stand as one '<image>' before the question"),
+    ("images behind the question", IMAGES_BEHIND, "images do not stand as one '<image>' before the question"),
     ("thinking", THINKING, "it begins an answer of the past unlike one to come"),
     ("numbered turns", NUMBERED_TURNS, "its text is not the same around every turn"),
     ("json", "{% for message in messages %}{{ message['content'] | tojson }}{% endfor %}", "the filter 'tojson'"),

@@ -15,7 +15,9 @@ Conventions (the engine copies them exactly):
 Attention is plain: scores, softmax and the weighted sum in f32, one sequence at a time.
 """
 
+import json
 import os
+import pathlib
 from dataclasses import dataclass, field
 
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
@@ -24,11 +26,24 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import torch
 import transformers
 from PIL import Image, ImageOps
-from transformers import AutoTokenizer, CLIPImageProcessorPil, LlavaForConditionalGeneration
+import transformers.models.llava_next.modeling_llava_next as next_model
+from transformers import (
+    AutoTokenizer, CLIPImageProcessorPil, LlavaForConditionalGeneration, LlavaNextForConditionalGeneration,
+    LlavaOnevisionForConditionalGeneration,
+)
 from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
+from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
+from transformers.models.llava_onevision.image_processing_pil_llava_onevision import LlavaOnevisionImageProcessorPil
 
 transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()
+
+# By model_type: the model and its image processor, the Pillow one.
+FAMILIES = {
+    "llava": (LlavaForConditionalGeneration, CLIPImageProcessorPil),
+    "llava_next": (LlavaNextForConditionalGeneration, LlavaNextImageProcessorPil),
+    "llava_onevision": (LlavaOnevisionForConditionalGeneration, LlavaOnevisionImageProcessorPil),
+}
 
 # Row classes as the trace names them.
 SYSTEM, USER, GENERATED, VISUAL = 0, 1, 2, 3
@@ -39,7 +54,8 @@ class Prompt:
     """What enters the decoder: one entry per row, the image token repeated once per visual row."""
 
     text: str
-    pixels: torch.Tensor | None  # [images, 3, height, width]
+    pixels: torch.Tensor | None  # [tiles of all images, 3, height, width]
+    inputs: dict  # what the model's own forward pass takes beside ids
     ids: torch.Tensor  # [rows]
     visual: torch.Tensor  # [rows], true on visual rows
 
@@ -54,7 +70,7 @@ class Prompt:
 class Pass:
     """One prefill: what left each step, and the cache that decoding goes on with."""
 
-    features: torch.Tensor | None = None  # [visual rows, vision width x feature layers]
+    features: torch.Tensor | None = None  # [rows of all tiles, vision width x feature layers]
     projected: torch.Tensor | None = None  # [visual rows, width]
     hidden: list = field(default_factory=list)  # N + 1 times [rows of that layer, width]
     final_norm: torch.Tensor | None = None  # [text rows (K < N) or all rows, width]
@@ -68,11 +84,11 @@ class ReferenceModel:
     """A checkpoint folder, its tokenizer and its image steps."""
 
     def __init__(self, folder):
-        self.model = LlavaForConditionalGeneration.from_pretrained(
-            folder, dtype=torch.float32, attn_implementation="eager"
-        ).eval()
+        kind = json.loads((pathlib.Path(folder) / "config.json").read_text())["model_type"]
+        model, image_processor = FAMILIES[kind]
+        self.model = model.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
-        self.image_processor = CLIPImageProcessorPil.from_pretrained(folder)
+        self.image_processor = image_processor.from_pretrained(folder)
         self.config = self.model.config
         self.text = self.model.model.language_model
         self.layer_count = len(self.text.layers)
@@ -81,16 +97,37 @@ class ReferenceModel:
     # From prompt and images to rows
 
     @property
+    def is_tiled(self):
+        return self.config.model_type != "llava"
+
+    @property
     def rows_per_image(self):
-        """Patches per side are floored: pixels that fill no whole patch are not read. `full` keeps the class row."""
+        """Of one tile. Patches per side are floored: pixels that fill no whole patch are not read. CLIP's `full` keeps
+        the class row."""
         vision = self.config.vision_config
         patches = (vision.image_size // vision.patch_size) ** 2
-        return patches + (self.config.vision_feature_select_strategy == "full")
+        return patches + (not self.is_tiled and self.config.vision_feature_select_strategy == "full")
 
-    def pixels(self, images):
-        """`images`: paths or PIL images -> f32 [images, 3, height, width], by the checkpoint's own rule."""
+    def image_inputs(self, images):
+        """`images`, of one prompt: paths or PIL images -> what the model takes, by the checkpoint's own rule."""
         opened = [open_rgb(image) if not isinstance(image, Image.Image) else image for image in images]
-        return self.image_processor(images=opened, return_tensors="pt")["pixel_values"].float()
+        # As a chat template's processor hands them over: a list for each conversation.
+        nested = [opened] if self.config.model_type == "llava_onevision" else opened
+        inputs = self.image_processor(images=nested, return_tensors="pt")
+        inputs["pixel_values"] = inputs["pixel_values"].float()
+        return dict(inputs)
+
+    def tiles(self, inputs):
+        """-> f32 [tiles, 3, height, width]: the tiles of each image without those that fill up the batch."""
+        if not self.is_tiled:
+            return inputs["pixel_values"]
+        several = len(inputs["image_sizes"]) > 1 and self.config.model_type == "llava_onevision"
+        counts = [
+            1 if several else next_model.image_size_to_num_patches(
+                size, self.config.image_grid_pinpoints, self.config.vision_config.image_size)
+            for size in inputs["image_sizes"]
+        ]
+        return torch.cat([pixels[:count] for pixels, count in zip(inputs["pixel_values"], counts)])
 
     def prompt(self, text, images=()):
         """`text` holds one `<image>` mark per image. The tokenizer adds the beginning-of-sequence token, if it has one."""
@@ -98,15 +135,28 @@ class ReferenceModel:
         marks = marked == self.image_token
         if int(marks.sum()) != len(images):
             raise ValueError(f"{int(marks.sum())} image marks in the prompt, {len(images)} images")
-        ids = marked.repeat_interleave(torch.where(marks, self.rows_per_image, 1))
-        return Prompt(text, self.pixels(images) if images else None, ids, ids == self.image_token)
+        if not images:
+            return Prompt(text, None, {}, marked, marks)
+        inputs = self.image_inputs(images)
+        counts = torch.ones_like(marked)
+        counts[marks] = torch.tensor([len(rows) for rows in self.rows(inputs)])
+        ids = marked.repeat_interleave(counts)
+        return Prompt(text, self.tiles(inputs), inputs, ids, ids == self.image_token)
 
     # Vision
 
     @torch.no_grad()
-    def encode(self, pixels):
-        """-> features [visual rows, vision width x feature layers], projected [visual rows, width]; images in order."""
-        states = self.model.model.vision_tower(pixels, output_hidden_states=True).hidden_states
+    def rows(self, inputs):
+        """-> for each image [its visual rows, width], as the model's own code arranges them."""
+        if self.is_tiled:
+            return self.model.model.get_image_features(**inputs).pooler_output
+        _, projected = self.encode(inputs["pixel_values"])
+        return projected.split(self.rows_per_image)
+
+    @torch.no_grad()
+    def encode(self, tiles):
+        """-> features [rows of all tiles, vision width x feature layers], projected [the same rows, width]; in order."""
+        states = self.model.model.vision_tower(tiles, output_hidden_states=True).hidden_states
         layers = self.config.vision_feature_layer
         layers = [layers] if isinstance(layers, int) else list(layers)
         first = 1 if self.config.vision_feature_select_strategy == "default" else 0  # `default` drops the class row
@@ -127,7 +177,8 @@ class ReferenceModel:
         run = Pass(cache=[None] * n, next_position=len(ids))
         x = self.text.embed_tokens(ids)
         if prompt.pixels is not None:
-            run.features, run.projected = self.encode(prompt.pixels)
+            run.features, _ = self.encode(prompt.pixels)
+            run.projected = torch.cat(list(self.rows(prompt.inputs)))
             x[visual] = run.projected
         positions = torch.arange(len(ids))
 

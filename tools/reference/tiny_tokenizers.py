@@ -77,8 +77,9 @@ def llama3(size=600):
     return byte_level(LLAMA3_SPLIT, size, specials, begin="<|begin_of_text|>", ignore_merges=True)
 
 
-def qwen2(size=560):
-    return byte_level(QWEN2_SPLIT, size, ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<image>"], normal_form="NFC")
+def qwen2(size=560, more=()):
+    specials = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<image>", *more]
+    return byte_level(QWEN2_SPLIT, size, specials, normal_form="NFC")
 
 
 def gpt2(size=600):

@@ -15,7 +15,7 @@ import re
 
 def to_a(name):
     """Any of a, b, c, d, f -> a."""
-    name = re.sub(r"^model\.(?=language_model\.|vision_tower\.|multi_modal_projector\.)", "", name)
+    name = re.sub(r"^model\.(?=language_model\.|vision_tower\.|multi_modal_projector\.|image_newline$)", "", name)
     name = re.sub(r"^lm_head\.", "language_model.lm_head.", name)
     name = re.sub(r"^language_model\.(?!model\.|lm_head\.)", "language_model.model.", name)
     return re.sub(r"^vision_tower\.(?!vision_model\.)", "vision_tower.vision_model.", name)
@@ -24,7 +24,7 @@ def to_a(name):
 def a_to_b(name):
     name = re.sub(r"^language_model\.model\.", "model.language_model.", name)
     name = re.sub(r"^language_model\.lm_head\.", "lm_head.", name)
-    return re.sub(r"^(vision_tower|multi_modal_projector)\.", r"model.\1.", name)
+    return re.sub(r"^(?=(vision_tower|multi_modal_projector)\.|image_newline$)", "model.", name)
 
 
 def a_to_c(name):

@@ -2,10 +2,11 @@ import Architecture
 import Prompting
 import TensorCore
 
-/// A prompt that needs no files: random pixels, and token ids that are not the placeholder.
+/// A prompt that needs no files: random pixels, and token ids that are not the placeholder.  Its images
+/// are the largest that the model can see.
 struct SyntheticPrompt {
   var input: ModelInput
-  var images: [PixelTensor]
+  var images: [Picture]
   var textRows: Int
   var visualRows: Int
 
@@ -20,7 +21,8 @@ struct SyntheticPrompt {
       state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
       return state >> 33
     }
-    let rowsPerImage = configuration.vision?.rowsPerImage ?? 0
+    let layout = configuration.vision?.largestLayout
+    let rowsPerImage = layout?.rowCount ?? 0
     // Before anything of that size is made; an image without rows does not exist.
     let context = configuration.text.contextLength
     guard textRows <= context, imageCount <= (context - textRows) / max(1, rowsPerImage) else {
@@ -30,10 +32,13 @@ struct SyntheticPrompt {
           + "the context's \(context)")
     }
     let side = configuration.vision?.imageSize ?? 0
-    images = (0..<imageCount).map { _ in
+    func tile() -> PixelTensor {
       PixelTensor(
         width: side, height: side,
         values: (0..<3 * side * side).map { _ in Float(next() % 1000) / 250 - 2 })
+    }
+    images = (0..<imageCount).compactMap { _ in
+      layout.map { Picture(tiles: (0..<$0.tileCount).map { _ in tile() }, layout: $0) }
     }
     let placeholder = Int32(configuration.imageTokenID ?? -1)
     var ids: [Int32] = []

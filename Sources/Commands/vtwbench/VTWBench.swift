@@ -3,6 +3,7 @@ import ArgumentParser
 import CommandSupport
 import Inference
 import Kernels
+import Prompting
 import RuntimeSupport
 import TensorCore
 import VTWMFile
@@ -151,7 +152,8 @@ struct VTWBench: ParsableCommand {
       threads: model.compute.threads, instructionSet: model.compute.instructionSet.rawValue,
       precision: runtime.precision.rawValue,
       textRows: prompt.textRows, visualRows: prompt.visualRows,
-      visionOperations: model.configuration.visionOperations * Double(prompt.images.count),
+      visionOperations: model.configuration.visionOperations
+        * Double(prompt.images.reduce(0) { $0 + $1.tiles.count }),
       weightBytes: meter.weightBytes, fullCost: cost(runtime.neverWithdrawing),
       withdrawnCost: cost(runtime.profile))
   }

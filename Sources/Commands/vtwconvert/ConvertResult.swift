@@ -15,7 +15,8 @@ enum ConvertText {
       "read \(printable(input)): \(text.layerCount) layers, hidden size \(text.hiddenSize), "
       + "vocabulary \(text.vocabularySize)"
     if let vision = checkpoint.configuration.vision {
-      line += ", \(vision.rowsPerImage) visual rows per image"
+      line += vision.tiling == nil ? ", " : ", up to "
+      line += "\(checkpoint.configuration.rowsOfLargestImage) visual rows per image"
       if let file = checkpoint.projectorFile { line += " (\(printable(file)))" }
     } else {
       line += ", no vision"

@@ -27,13 +27,14 @@ extension VTWConvert {
   /// Whether what the samples feed each matrix weights the errors of its weights.
   ///
   /// Unless it is asked for, only where it pays: the error of q4 shows in the answers, that of
-  /// longer encodings hardly, and weights that had 4 bits before have none.  Shards would each have
+  /// longer encodings hardly, and a quantised source that is kept has none.  Shards would each have
   /// to measure all samples.
   func weightsErrors(_ checkpoint: Checkpoint, _ plan: PackPlan) -> Bool {
     importance
       ?? (!calib.isEmpty && statistics.shard == nil
         && plan.encodings.contains { key, encoding in
-          encoding == .q4 && checkpoint.tensors[key]?.format.name != "Q4_0"
+          (encoding == .q4 || encoding == .q4a)
+            && checkpoint.tensors[key]?.format.integers?.encoding != encoding
         })
   }
 

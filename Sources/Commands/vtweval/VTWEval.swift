@@ -131,7 +131,8 @@ struct VTWEval: ParsableCommand {
   /// What packing cost `model`, as `reference` tells.
   private func compare(_ model: VTWMFile, with reference: VTWMFile) throws {
     guard model.configuration.text.vocabularySize == reference.configuration.text.vocabularySize,
-      model.configuration.vision?.rowsPerImage == reference.configuration.vision?.rowsPerImage,
+      model.configuration.vision?.rowsPerTile == reference.configuration.vision?.rowsPerTile,
+      model.configuration.vision?.tiling == reference.configuration.vision?.tiling,
       model.tokenizer.pieces == reference.tokenizer.pieces
     else { throw InputError(file, "is not the same model as '\(printable(reference.path))'") }
     let samples = try samples { (argument) throws(InputError) in

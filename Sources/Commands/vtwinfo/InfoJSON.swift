@@ -26,7 +26,10 @@ enum InfoJSON {
       object["vision"] = [
         "layers": .integer(vision.layerCount), "hidden_size": .integer(vision.hiddenSize),
         "image_size": .integer(vision.imageSize), "patch_size": .integer(vision.patchSize),
-        "rows_per_image": .integer(vision.rowsPerImage),
+        "rows_per_image": .integer(model.configuration.rowsOfLargestImage),
+        "rows_per_tile": .integer(vision.rowsPerTile),
+        "grids": .array(
+          (vision.tiling?.grids ?? []).map { [.integer($0.columns), .integer($0.rows)] }),
       ]
     }
     object["k"] = .integer(

@@ -23,7 +23,12 @@ enum InfoPages {
     if let vision = configuration.vision {
       page += "vision     \(vision.layerCount) layers, hidden size \(vision.hiddenSize), "
       page += "\(vision.imageSize) pixels in patches of \(vision.patchSize): "
-      page += "\(vision.rowsPerImage) rows per image\n"
+      page += "\(vision.rowsPerTile) rows per \(vision.tiling == nil ? "image" : "tile")\n"
+      if let tiling = vision.tiling {
+        let most = tiling.grids.map(\.tileCount).max() ?? 0
+        page += "tiles      one of the whole image and up to \(most) in one of "
+        page += "\(tiling.grids.count) grids: up to \(configuration.rowsOfLargestImage) rows\n"
+      }
     } else {
       page += "vision     none\n"
     }
@@ -35,12 +40,19 @@ enum InfoPages {
       let mark = index == model.schedule.defaultProfile ? "profile    " : "           "
       page += "\(mark)\(printable(profile.name)): \(summary(profile, text.layerCount)); "
       page += "prefill \(fixed(100 * ratio.operations, 0)) % of the FLOPs, "
-      page += "KV cache \(fixed(100 * ratio.keyValue, 0)) % (1 image, \(textRows) text rows)"
+      page +=
+        "KV cache \(fixed(100 * ratio.keyValue, 0)) % (\(image(configuration)), \(textRows) text rows)"
       page += "\(CalibrationPage.quality(profile, model))\n"
     }
     page += model.calibration == nil ? "calibrated no\n" : "calibrated yes: see --calibration\n"
     page += "content id \(model.contentID)\n"
     return page
+  }
+
+  /// The image that reports count with.
+  private static func image(_ configuration: ModelConfiguration) -> String {
+    configuration.vision?.tiling == nil
+      ? "1 image" : "1 image of \(configuration.rowsOfLargestImage) rows"
   }
 
   static func plan(_ model: VTWMFile) -> String {

@@ -201,23 +201,24 @@ package struct Calibrator {
   private func prepare(
     _ sample: Sample, _ observe: InputObserver? = nil
   ) throws(InputError) -> SweepInput {
-    let images = try pixels(sample)
+    let pictures = try pictures(sample)
     let question = sample.question ?? ""
-    let prompt =
+    let marked =
       sample.isRaw
-      ? try encoder.raw(question, imageCount: images.count)
-      : try encoder.firstTurn(question: question, imageCount: images.count)
+      ? try encoder.raw(question, imageCount: pictures.count)
+      : try encoder.firstTurn(question: question, imageCount: pictures.count)
+    let prompt = marked.expanded(pictures.map(\.layout.rowCount))
     guard let last = prompt.classes.last, ClassMask.text.contains(last) else {
       throw InputError("", "the prompt ends with an image; an answer follows text")
     }
-    let visual = images.isEmpty ? nil : try model.encode(images, observe: observe)
+    try checkLength(prompt)
+    let visual = pictures.isEmpty ? nil : try model.encode(pictures, observe: observe)
     var answer: [Int32]
     var fullPass: FullPassRecord?
     if let text = sample.answer {
       answer = encoder.answer(text)
       answer += model.configuration.endOfTextIDs.prefix(1).map(Int32.init)
     } else {
-      try checkLength(prompt)
       let found = try GreedyAnswer(
         prompt, visual: visual, mostTokens: options.answerTokens, model: model,
         precision: precision)
@@ -252,12 +253,12 @@ package struct Calibrator {
     }
   }
 
-  private func pixels(_ sample: Sample) throws(InputError) -> [PixelTensor] {
-    var images: [PixelTensor] = []
-    guard !sample.images.isEmpty else { return images }
-    guard let imageSteps else { throw InputError("", "this model takes no images") }
-    for source in sample.images { images.append(try imageSteps.pixels(of: RGBImage(source))) }
-    return images
+  private func pictures(_ sample: Sample) throws(InputError) -> [Picture] {
+    guard !sample.images.isEmpty else { return [] }
+    guard let imageSteps, let vision = model.configuration.vision else {
+      throw InputError("", "this model takes no images")
+    }
+    return try imageSteps.pictures(of: sample.images, vision: vision)
   }
 
   /// What other weights of the same model change: KL(other‖this) at every answer position, both
@@ -277,7 +278,7 @@ package struct Calibrator {
         let input = try prepareAnyText(sample)
         var otherInput = input
         if input.visual != nil {
-          otherInput.visual = try other.model.encode(other.pixels(sample))
+          otherInput.visual = try other.model.encode(other.pictures(sample))
         }
         let expected = try answerLogits(input)
         let found = try other.answerLogits(otherInput)

@@ -1,6 +1,7 @@
 package import Architecture
 
-/// What withdrawing at each layer K leaves to be done and kept, for a prompt of one image.
+/// What withdrawing at each layer K leaves to be done and kept, for a prompt of one image,
+/// the largest.
 package struct WithdrawalCosts: Equatable, Sendable {
   /// By K in `0...layerCount`: shares of the decoder's prefill without withdrawal.
   package var operations: [Double]
@@ -20,7 +21,7 @@ package struct WithdrawalCosts: Equatable, Sendable {
   ///   - textRows: rows of text beside the image's.
   package init(_ configuration: ModelConfiguration, keyValueRowBytes: Int, textRows: Int) {
     let layerCount = configuration.text.layerCount
-    let visualRows = configuration.vision?.rowsPerImage ?? 0
+    let visualRows = configuration.rowsOfLargestImage
     self.init(operations: [], keyValue: [], keyValueBytes: [])
     for k in 0...layerCount {
       let profile = ScheduleProfile(withdrawingAt: k, of: layerCount)

@@ -53,7 +53,7 @@ struct ForeignModel {
       let tower = try GGUFVisionModel(shards)
       let vision = try tower.configuration()
       steps = try tower.imageSteps(imageSize: vision.imageSize)
-      model.family = "llava"
+      model.family = tower.isTiled ? "llava_next" : "llava"
       model.vision = vision
       model.projector = tower.projector()
       // Which id it is, if any, the tokenizer says.

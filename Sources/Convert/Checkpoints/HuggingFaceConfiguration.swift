@@ -34,7 +34,8 @@ package struct HuggingFaceConfiguration: Sendable {
         visionTower, "a separate vision tower is only for checkpoints of the original LLaVA code")
     }
     switch layout {
-    case .transformers: (model, imageSteps) = try files.transformersModel(settings)
+    case .transformers(let family):
+      (model, imageSteps) = try files.transformersModel(settings, family)
     case .original: (model, imageSteps) = try files.originalModel(settings, tower: visionTower)
     case .textOnly(let family):
       (model, imageSteps) = (try files.textModel(settings, family: family), nil)
@@ -44,23 +45,26 @@ package struct HuggingFaceConfiguration: Sendable {
 
   /// How a checkpoint says what it is.
   private enum Layout: Equatable {
-    case transformers
+    case transformers(LlavaFamily)
     case original
     case textOnly(TextFamily)
 
     init(_ settings: Settings) throws(InputError) {
       let type = try settings.string("model_type")
       let architectures = (try settings.array("architectures") ?? []).compactMap(\.stringValue)
-      if type == "llava_llama" || architectures.contains("LlavaLlamaForCausalLM") {
+      // The original code's first models call themselves llava as well.
+      if type == "llava_llama" || architectures.contains("LlavaLlamaForCausalLM")
+        || type == "llava" && settings.has("mm_vision_tower")
+      {
         self = .original
-      } else if type == "llava" {
-        // The original code's first models call themselves llava as well.
-        self = settings.has("mm_vision_tower") ? .original : .transformers
+      } else if let family = LlavaFamily.all.first(where: { $0.modelType == type }) {
+        self = .transformers(family)
       } else if let family = TextFamily.all.first(where: { $0.modelType == type }) {
         self = .textOnly(family)
       } else {
         let found = [type.map { "'\($0)'" } ?? "missing"] + architectures
-        let supported = ["llava", "llava_llama"] + TextFamily.all.map(\.modelType)
+        let supported =
+          LlavaFamily.all.map(\.modelType) + ["llava_llama"] + TextFamily.all.map(\.modelType)
         throw settings.error(
           "model_type",
           """
@@ -103,32 +107,60 @@ private struct ConfigurationFiles {
   }
 
   mutating func transformersModel(
-    _ settings: Settings
+    _ settings: Settings, _ family: LlavaFamily
   ) throws(InputError) -> (ModelConfiguration, ImageSteps) {
     let textSettings = try settings.section("text_config") ?? settings.empty("text_config")
-    let family = try textSettings.textFamily()
+    let textFamily = try textSettings.textFamily(default: family.textType)
     // Either level may say it; a false beside a true is a default that was written out.
     let isTiedOutside = try settings.bool("tie_word_embeddings", default: false)
     let isTiedInside = try textSettings.bool("tie_word_embeddings", default: false)
-    let text = try family.configuration(textSettings, isHeadTied: isTiedOutside || isTiedInside)
-
-    let visionSettings = try settings.section("vision_config")
-    let vision = try VisionConfiguration(
-      visionSettings ?? settings.empty("vision_config"),
-      defaults: visionSettings == nil ? .llava : .clip, features: settings.transformersFeatures())
+    let text = try textFamily.configuration(
+      textSettings, isHeadTied: isTiedOutside || isTiedInside)
+    let vision = try visionTower(settings, family)
     let projector = ProjectorConfiguration(
       activation: try settings.choice("projector_hidden_act", default: "gelu", of: activationNames),
       hasBias: try settings.bool("multimodal_projector_bias", default: true))
     let model = ModelConfiguration(
-      family: "llava", name: try settings.modelName(folder: folder), text: text, vision: vision,
-      projector: projector,
-      imageTokenID: try settings.imageTokenID(vocabularySize: text.vocabularySize),
+      family: family.modelType, name: try settings.modelName(folder: folder), text: text,
+      vision: vision, projector: projector,
+      imageTokenID: try settings.imageTokenID(
+        vocabularySize: text.vocabularySize, default: family.imageTokenID),
       endOfTextIDs: try endOfTextIDs(
         of: [textSettings, settings], vocabularySize: text.vocabularySize,
-        default: family.endOfTextID))
-    let steps = try ImageSteps(
-      imageProcessor([folder]), imageSize: vision.imageSize, padsToSquare: false)
+        default: textFamily.endOfTextID))
+    let processor = try imageProcessor([folder])
+    try processor.checkImageProcessor(of: family)
+    let steps =
+      if let tiling = family.tiling {
+        try ImageSteps(tiles: processor, defaults: tiling, vision: vision)
+      } else {
+        try ImageSteps(processor, imageSize: vision.imageSize, padsToSquare: false)
+      }
     return (model, steps)
+  }
+
+  private func visionTower(
+    _ settings: Settings, _ family: LlavaFamily
+  ) throws(InputError) -> VisionConfiguration {
+    let features = try settings.transformersFeatures(family)
+    let section = try settings.section("vision_config")
+    let defaults =
+      try section.map { (section) throws(InputError) in
+        try VisionDefaults(for: section, default: family.tower.modelType)
+      } ?? family.tower
+    let key = "vision_feature_select_strategy"
+    if defaults.kind == .siglip, !features.keepsClassRow {
+      throw settings.error(key, "is 'default', but a siglip tower has no class row to drop")
+    }
+    var vision = try VisionConfiguration(
+      section ?? settings.empty("vision_config"), defaults: defaults, features: features)
+    if let tiling = family.tiling {
+      guard !vision.keepsClassRow else {
+        throw settings.error(key, "is 'full', but tiles have no place for a class row")
+      }
+      vision.tiling = try Tiling(settings, defaults: tiling, vision: vision)
+    }
+    return vision
   }
 
   mutating func originalModel(
@@ -154,7 +186,10 @@ private struct ConfigurationFiles {
     let visionSettings =
       isWholeCLIP ? try tower.section("vision_config") ?? tower.empty("vision_config") : tower
     let vision = try VisionConfiguration(
-      visionSettings, defaults: .clip, features: settings.originalFeatures())
+      visionSettings,
+      defaults: VisionDefaults(
+        for: visionSettings, default: VisionDefaults.clip.modelType, of: [.clip]),
+      features: settings.originalFeatures())
     let width = try settings.integer(
       "mm_hidden_size", default: vision.featureWidth, in: 1...Limit.dimension)
     guard width == vision.featureWidth else {
@@ -168,9 +203,10 @@ private struct ConfigurationFiles {
       imageTokenID: text.vocabularySize,
       endOfTextIDs: try endOfTextIDs(
         of: [settings], vocabularySize: text.vocabularySize, default: family.endOfTextID))
+    let processor = try imageProcessor([folderOfTower, folder])
+    try processor.checkImageProcessor(of: .llava)
     let steps = try ImageSteps(
-      imageProcessor([folderOfTower, folder]), imageSize: vision.imageSize,
-      padsToSquare: padsToSquare)
+      processor, imageSize: vision.imageSize, padsToSquare: padsToSquare)
     return (model, steps)
   }
 
@@ -222,16 +258,18 @@ extension Settings {
   }
 
   /// The family of the decoder that this `text_config` describes.
-  fileprivate func textFamily() throws(InputError) -> TextFamily {
-    try choice(
-      "model_type", default: TextFamily.llama.modelType,
-      of: TextFamily.all.map { ($0.modelType, $0) })
+  ///
+  /// - Parameter type: its `model_type` if it does not say one.
+  fileprivate func textFamily(default type: String) throws(InputError) -> TextFamily {
+    try choice("model_type", default: type, of: TextFamily.all.map { ($0.modelType, $0) })
   }
 
   /// `vision_feature_layer` (one or several) and `vision_feature_select_strategy`.
-  fileprivate func transformersFeatures() throws(InputError) -> FeatureChoice {
+  fileprivate func transformersFeatures(
+    _ family: LlavaFamily
+  ) throws(InputError) -> FeatureChoice {
     let key = "vision_feature_layer"
-    let items = self[key]?.arrayValue ?? [self[key] ?? -2]
+    let items = self[key]?.arrayValue ?? [self[key] ?? .integer(family.featureLayer)]
     guard (1...Limit.featureLayers).contains(items.count) else {
       throw error(key, "has \(items.count) layers; 1...\(Limit.featureLayers) are expected")
     }
@@ -242,12 +280,14 @@ extension Settings {
     return FeatureChoice(
       layers: layers,
       keepsClassRow: try choice(
-        "vision_feature_select_strategy", default: "default",
+        "vision_feature_select_strategy", default: family.featureStrategy,
         of: [("default", false), ("full", true)]))
   }
 
-  /// `image_token_index`, also known as `image_token_id`.
-  fileprivate func imageTokenID(vocabularySize: Int) throws(InputError) -> Int {
+  /// `image_token_index`, also known as `image_token_id`; `fallback` if neither is there.
+  fileprivate func imageTokenID(
+    vocabularySize: Int, default fallback: Int
+  ) throws(InputError) -> Int {
     let range = 0...vocabularySize
     let index = try integer("image_token_index", in: range)
     let id = try integer("image_token_id", in: range)
@@ -255,9 +295,8 @@ extension Settings {
       throw error("image_token_id", "is \(id), but 'image_token_index' is \(index)")
     }
     guard let found = index ?? id else {
-      // What LlavaConfig of transformers assumes.
-      guard range.contains(32000) else { throw error("image_token_index", "is missing") }
-      return 32000
+      guard range.contains(fallback) else { throw error("image_token_index", "is missing") }
+      return fallback
     }
     return found
   }

@@ -8,13 +8,7 @@ extension ImageSteps {
   ///   - imageSize: side of the pixels that the vision tower takes; the steps must end there.
   ///   - padsToSquare: whether the model pads images to a square whatever the processor says.
   init(_ settings: Settings, imageSize: Int, padsToSquare: Bool) throws(InputError) {
-    for key in ["image_processor_type", "feature_extractor_type"] {
-      _ = try settings.choice(key, default: "CLIPImageProcessor", of: processorNames)
-    }
-    let bound = Limit.imageConstants.upperBound
-    let mean = try settings.channels("image_mean", default: clipMean, in: -bound...bound)
-    let deviation = try settings.channels(
-      "image_std", default: clipStandardDeviation, in: Limit.imageConstants)
+    let constants = try settings.imageConstants()
     let processorPads = try settings.bool("do_pad", default: false)
     let pads = padsToSquare || processorPads
 
@@ -23,20 +17,16 @@ extension ImageSteps {
       guard !pads else { throw settings.error("do_resize", "is false, but images are padded") }
       resize = .none
     } else {
-      switch (try settings.size(), pads) {
+      switch (try settings.size(default: clipSize), pads) {
       case (.shortestEdge(let size), true), (.exact(let size), true):
-        // The colour is cut, not rounded, to whole steps of 255.
-        let color = mean.map { Int(($0 * 255).rounded(.towardZero)) }
-        guard color.allSatisfy((0...255).contains) else {
-          throw settings.error("image_mean", "is outside 0...1, but images are padded with it")
-        }
-        resize = .padSquare(size: size, color: color)
+        resize = .padSquare(size: size, color: try settings.paddingColor())
       case (let plain, _): resize = plain
       }
     }
 
     let cropSize =
-      try settings.bool("do_center_crop", default: true) ? settings.square("crop_size") : nil
+      try settings.bool("do_center_crop", default: true)
+      ? settings.square("crop_size", default: clipSize) : nil
     let resized: (side: Int?, isSquare: Bool) =
       switch resize {
       case .shortestEdge(let size): (size, false)
@@ -54,23 +44,46 @@ extension ImageSteps {
         "images end up \(finalSize) pixels wide; the vision tower takes \(imageSize)")
     }
 
-    let normalizes = try settings.bool("do_normalize", default: true)
-    let factor = try settings.number(
-      settings["rescale_factor"] ?? .number(1 / 255), "rescale_factor", in: Limit.imageConstants)
     self.init(
       resize: resize, filter: try settings.filter(), cropSize: cropSize,
-      rescaleFactor: try settings.bool("do_rescale", default: true) ? factor : 1,
-      mean: normalizes ? mean : [0, 0, 0],
-      standardDeviation: normalizes ? deviation : [1, 1, 1])
+      rescaleFactor: constants.factor, mean: constants.mean,
+      standardDeviation: constants.deviation)
+  }
+
+  /// The steps of an image processor that cuts pictures into tiles.
+  ///
+  /// - Parameter vision: the tower, with the grids of the model's configuration.
+  init(
+    tiles settings: Settings, defaults: LlavaFamily.Tiling, vision: VisionConfiguration
+  ) throws(InputError) {
+    let constants = try settings.imageConstants()
+    let side = vision.imageSize
+    func check(_ key: String, _ found: Int) throws(InputError) {
+      guard found == side else {
+        throw settings.error(
+          key, "makes tiles of \(found) pixels; the vision tower takes \(side)")
+      }
+    }
+    switch try settings.size(default: defaults.size) {
+    case .shortestEdge(let size), .exact(let size), .padSquare(let size, _):
+      try check("size", size)
+    case .none: break
+    }
+    if settings.has("crop_size") || defaults.cropSize != nil {
+      try check("crop_size", try settings.square("crop_size", default: defaults.cropSize ?? side))
+    }
+    guard try settings.grids(defaults.grids, vision: vision) == vision.tiling?.grids else {
+      throw settings.error(
+        "image_grid_pinpoints", "differs from that of the model's configuration")
+    }
+    self.init(
+      resize: .exact(size: side),
+      resizeOfSeveral: defaults.isForOneImage
+        ? .padSquare(size: side, color: try settings.paddingColor()) : nil,
+      filter: try settings.filter(), cropSize: nil, rescaleFactor: constants.factor,
+      mean: constants.mean, standardDeviation: constants.deviation)
   }
 }
-
-/// Processors whose steps are those of CLIP; LLaVA's adds padding.
-private let processorNames: [(String, Void)] = [
-  ("CLIPImageProcessor", ()), ("CLIPImageProcessorFast", ()), ("CLIPImageProcessorPil", ()),
-  ("CLIPFeatureExtractor", ()), ("LlavaImageProcessor", ()), ("LlavaImageProcessorFast", ()),
-  ("LlavaImageProcessorPil", ()),
-]
 
 // What CLIP's processor assumes where the file is silent.
 private let clipMean = [0.48145466, 0.4578275, 0.40821073]
@@ -80,25 +93,63 @@ private let clipSize = 224
 extension Settings {
   private static let sides = 1...Limit.side
 
-  /// `size`: a number (the shorter side), `{shortest_edge}` or `{height, width}`.
-  fileprivate func size() throws(InputError) -> ImageSteps.Resize {
-    guard let value = self["size"], value.objectValue != nil else {
-      return .shortestEdge(size: try integer("size", default: clipSize, in: Self.sides))
+  /// Refuses an image processor that is not one of `family`.
+  func checkImageProcessor(of family: LlavaFamily) throws(InputError) {
+    let names = family.processors.flatMap { name in ["", "Fast", "Pil"].map { name + $0 } }
+    for key in ["image_processor_type", "feature_extractor_type"] {
+      _ = try choice(key, default: names[0], of: names.map { ($0, ()) })
     }
-    guard let size = try section("size") else { return .shortestEdge(size: clipSize) }
+  }
+
+  /// What is done to each value, with CLIP's own numbers where the file is silent.
+  fileprivate func imageConstants() throws(InputError) -> (
+    factor: Double, mean: [Double], deviation: [Double]
+  ) {
+    let mean = try imageMean()
+    let deviation = try channels(
+      "image_std", default: clipStandardDeviation, in: Limit.imageConstants)
+    let factor = try number(
+      self["rescale_factor"] ?? .number(1 / 255), "rescale_factor", in: Limit.imageConstants)
+    let normalizes = try bool("do_normalize", default: true)
+    return (
+      try bool("do_rescale", default: true) ? factor : 1, normalizes ? mean : [0, 0, 0],
+      normalizes ? deviation : [1, 1, 1]
+    )
+  }
+
+  private func imageMean() throws(InputError) -> [Double] {
+    let bound = Limit.imageConstants.upperBound
+    return try channels("image_mean", default: clipMean, in: -bound...bound)
+  }
+
+  /// The mean as a colour, cut, not rounded, to whole steps of 255.
+  fileprivate func paddingColor() throws(InputError) -> [Int] {
+    let color = try imageMean().map { Int(($0 * 255).rounded(.towardZero)) }
+    guard color.allSatisfy((0...255).contains) else {
+      throw error("image_mean", "is outside 0...1, but images are padded with it")
+    }
+    return color
+  }
+
+  /// `size`: a number (the shorter side), `{shortest_edge}` or `{height, width}`.
+  fileprivate func size(default fallback: Int) throws(InputError) -> ImageSteps.Resize {
+    guard let value = self["size"], value.objectValue != nil else {
+      return .shortestEdge(size: try integer("size", default: fallback, in: Self.sides))
+    }
+    guard let size = try section("size") else { return .shortestEdge(size: fallback) }
     if size.has("longest_edge") {
       throw size.error("longest_edge", "is not supported")
     }
     if let shortest = try size.integer("shortest_edge", in: Self.sides) {
       return .shortestEdge(size: shortest)
     }
-    return .exact(size: try square("size"))
+    return .exact(size: try square("size", default: fallback))
   }
 
   /// The side of a square: a number or `{height, width}`.
-  fileprivate func square(_ key: String) throws(InputError) -> Int {
+  fileprivate func square(_ key: String, default fallback: Int) throws(InputError) -> Int {
     guard let value = self[key], value.objectValue != nil, let size = try section(key) else {
-      return try integer(key, default: clipSize, in: Self.sides)
+      return try integer(key, default: fallback, in: Self.sides)
     }
     guard let height = try size.integer("height", in: Self.sides),
       let width = try size.integer("width", in: Self.sides)

@@ -2,22 +2,51 @@ import Architecture
 import TensorCore
 
 /// What a vision configuration assumes where the file is silent.
-struct VisionDefaults {
+struct VisionDefaults: Equatable {
+  let modelType: String
+  let kind: VisionConfiguration.Kind
   let hiddenSize: Int
   let intermediateSize: Int
   let layerCount: Int
   let headCount: Int
   let imageSize: Int
   let patchSize: Int
+  var activation = "quick_gelu"
+  var normEpsilon = 1e-5
 
   /// `CLIPVisionConfig` of transformers: a `vision_config` that leaves something out.
   static let clip = VisionDefaults(
-    hiddenSize: 768, intermediateSize: 3072, layerCount: 12, headCount: 12, imageSize: 224,
+    modelType: "clip_vision_model", kind: .clip, hiddenSize: 768, intermediateSize: 3072,
+    layerCount: 12, headCount: 12, imageSize: 224,
     patchSize: 32)
-  /// `LlavaConfig` of transformers: no `vision_config` at all.
+  /// `SiglipVisionConfig`, likewise.
+  static let siglip = VisionDefaults(
+    modelType: "siglip_vision_model", kind: .siglip, hiddenSize: 768, intermediateSize: 3072,
+    layerCount: 12, headCount: 12, imageSize: 224, patchSize: 16, activation: "gelu_pytorch_tanh",
+    normEpsilon: 1e-6)
+  /// `LlavaConfig` and `LlavaNextConfig`: no `vision_config` at all.
   static let llava = VisionDefaults(
-    hiddenSize: 1024, intermediateSize: 4096, layerCount: 24, headCount: 16, imageSize: 336,
-    patchSize: 14)
+    modelType: clip.modelType, kind: .clip, hiddenSize: 1024, intermediateSize: 4096,
+    layerCount: 24, headCount: 16, imageSize: 336, patchSize: 14)
+  /// `LlavaOnevisionConfig`, likewise.
+  static let onevision = VisionDefaults(
+    modelType: siglip.modelType, kind: .siglip, hiddenSize: 1152, intermediateSize: 4304,
+    layerCount: 26, headCount: 16, imageSize: 384, patchSize: 14, activation: siglip.activation,
+    normEpsilon: siglip.normEpsilon)
+}
+
+extension VisionDefaults {
+  /// What `settings` leaves out, by its `model_type`.
+  ///
+  /// - Parameters:
+  ///   - type: the `model_type` if it does not say one.
+  ///   - classes: those that are supported.
+  init(
+    for settings: Settings, default type: String, of classes: [VisionDefaults] = [.clip, .siglip]
+  ) throws(InputError) {
+    self = try settings.choice(
+      "model_type", default: type, of: classes.map { ($0.modelType, $0) })
+  }
 }
 
 /// Which hidden states of the tower become visual rows, as a configuration file says it.
@@ -28,12 +57,10 @@ struct FeatureChoice {
 }
 
 extension VisionConfiguration {
-  /// The CLIP tower that `settings` describes, cut after the highest layer that `features` needs.
+  /// The tower that `settings` describes, cut after the highest layer that `features` needs.
   init(
     _ settings: Settings, defaults: VisionDefaults, features: FeatureChoice
   ) throws(InputError) {
-    _ = try settings.choice(
-      "model_type", default: "clip_vision_model", of: [("clip_vision_model", ())])
     let hiddenSize = try settings.integer(
       "hidden_size", default: defaults.hiddenSize, in: 1...Limit.dimension)
     let headCount = try settings.integer(
@@ -70,14 +97,15 @@ extension VisionConfiguration {
       indices.append(index)
     }
     self.init(
-      hiddenSize: hiddenSize,
+      kind: defaults.kind, hiddenSize: hiddenSize,
       intermediateSize: try settings.integer(
         "intermediate_size", default: defaults.intermediateSize, in: 1...Limit.dimension),
       layerCount: indices.max() ?? layerCount, headCount: headCount, imageSize: imageSize,
       patchSize: patchSize,
-      activation: try settings.choice("hidden_act", default: "quick_gelu", of: activationNames),
-      normEpsilon: try settings.epsilon("layer_norm_eps", default: 1e-5),
-      featureLayers: indices, keepsClassRow: features.keepsClassRow)
+      activation: try settings.choice(
+        "hidden_act", default: defaults.activation, of: activationNames),
+      normEpsilon: try settings.epsilon("layer_norm_eps", default: defaults.normEpsilon),
+      featureLayers: indices, keepsClassRow: features.keepsClassRow && defaults.kind == .clip)
     // Products of two sides cannot overflow, and of a width and few layers neither.
     for (what, extent, limit) in [
       ("rows per image", rowCount, Limit.context),

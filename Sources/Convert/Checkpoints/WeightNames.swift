@@ -62,6 +62,7 @@ package enum WeightNames {
       single: [
         "embeddings.class_embedding": .classEmbedding,
         "embeddings.patch_embedding.weight": .patchEmbedding,
+        "embeddings.patch_embedding.bias": .patchEmbeddingBias,
         "embeddings.position_embedding.weight": .positionEmbedding,
         // Sic: the typing error is part of CLIP's names.
         "pre_layrnorm.weight": .preNorm, "pre_layrnorm.bias": .preNormBias,
@@ -79,7 +80,15 @@ package enum WeightNames {
         "mlp.fc1.weight": .visionUp, "mlp.fc1.bias": .visionUpBias,
         "mlp.fc2.weight": .visionDown, "mlp.fc2.bias": .visionDownBias,
       ],
-      ignored: ["post_layernorm.weight", "post_layernorm.bias"]),
+      ignored: [
+        "post_layernorm.weight", "post_layernorm.bias",
+        // SigLIP's pooling.
+        "head.probe", "head.attention.in_proj_weight", "head.attention.in_proj_bias",
+        "head.attention.out_proj.weight", "head.attention.out_proj.bias",
+        "head.layernorm.weight", "head.layernorm.bias", "head.mlp.fc1.weight",
+        "head.mlp.fc1.bias", "head.mlp.fc2.weight", "head.mlp.fc2.bias",
+      ]),
+    NameTable.Part(prefixes: ["model.", ""], single: ["image_newline": .imageNewline]),
   ]
 
   /// Buffers that some versions save.

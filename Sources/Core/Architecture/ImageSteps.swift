@@ -1,4 +1,5 @@
-/// How the pixels of an image become the vision tower's input; the checkpoint's own rule.
+/// How the pixels of an image, or of a tile of it, become the vision tower's input; the checkpoint's
+/// own rule.
 package struct ImageSteps: Equatable, Sendable {
   /// Resampling filter, as Pillow names and computes them.
   package enum Filter: String, CaseIterable, Sendable {
@@ -17,6 +18,9 @@ package struct ImageSteps: Equatable, Sendable {
   }
 
   package var resize: Resize
+  /// The rule for pictures that share their prompt with others, each of which then is one tile;
+  /// nil: the same as for one.
+  package var resizeOfSeveral: Resize?
   package var filter: Filter
   /// Side of the central square that is kept; nil keeps all.
   package var cropSize: Int?
@@ -26,10 +30,11 @@ package struct ImageSteps: Equatable, Sendable {
   package var standardDeviation: [Double]
 
   package init(
-    resize: Resize, filter: Filter, cropSize: Int?, rescaleFactor: Double, mean: [Double],
-    standardDeviation: [Double]
+    resize: Resize, resizeOfSeveral: Resize? = nil, filter: Filter, cropSize: Int?,
+    rescaleFactor: Double, mean: [Double], standardDeviation: [Double]
   ) {
     self.resize = resize
+    self.resizeOfSeveral = resizeOfSeveral
     self.filter = filter
     self.cropSize = cropSize
     self.rescaleFactor = rescaleFactor

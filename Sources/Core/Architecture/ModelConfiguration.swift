@@ -2,7 +2,7 @@ import Glibc
 
 /// What a model is, as values: sizes, constants and special ids; no weights, no files.
 package struct ModelConfiguration: Equatable, Sendable {
-  /// The family's name in the file format, such as "llava".
+  /// The family's name in the file format, such as "llava" or "llava_next".
   package var family: String
   /// The name that the source gave itself, for people.
   package var name: String
@@ -27,6 +27,11 @@ package struct ModelConfiguration: Equatable, Sendable {
     self.imageTokenID = imageTokenID
     self.endOfTextIDs = endOfTextIDs
   }
+}
+
+extension ModelConfiguration {
+  /// Visual rows of `largestLayout`; 0 for a text-only model.
+  package var rowsOfLargestImage: Int { vision?.largestLayout.rowCount ?? 0 }
 }
 
 /// A LLaMA-like decoder: RMSNorm, rotary positions, grouped-query attention, SwiGLU.
@@ -131,14 +136,23 @@ package enum Activation: String, CaseIterable, Sendable {
   case quickGELU = "quick_gelu"
 }
 
-/// A CLIP-like vision transformer.
+/// A vision transformer over square tiles.
 package struct VisionConfiguration: Equatable, Sendable {
+  /// What towers differ in besides their sizes; raw values are names in the file format.
+  package enum Kind: String, CaseIterable, Sendable {
+    /// A class row before the patches, and a norm before the first layer.
+    case clip
+    /// Neither of them; patches have a bias.
+    case siglip
+  }
+
+  package var kind: Kind
   package var hiddenSize: Int
   package var intermediateSize: Int
   /// Layers that are stored: the highest that any feature needs.
   package var layerCount: Int
   package var headCount: Int
-  /// Side of the square input in pixels.
+  /// Side of a tile in pixels.
   package var imageSize: Int
   package var patchSize: Int
   package var activation: Activation
@@ -146,14 +160,17 @@ package struct VisionConfiguration: Equatable, Sendable {
   /// Which hidden states make the features, joined along the width: 0 enters the first layer,
   /// `layerCount` leaves the last stored one.
   package var featureLayers: [Int]
-  /// Whether the class row stays among the features ("full").
+  /// Whether the class row stays among the features ("full"); false if there is none.
   package var keepsClassRow: Bool
+  /// How pictures become tiles; nil: each is one tile.
+  package var tiling: Tiling?
 
   package init(
-    hiddenSize: Int, intermediateSize: Int, layerCount: Int, headCount: Int, imageSize: Int,
-    patchSize: Int, activation: Activation, normEpsilon: Float, featureLayers: [Int],
-    keepsClassRow: Bool
+    kind: Kind = .clip, hiddenSize: Int, intermediateSize: Int, layerCount: Int, headCount: Int,
+    imageSize: Int, patchSize: Int, activation: Activation, normEpsilon: Float,
+    featureLayers: [Int], keepsClassRow: Bool, tiling: Tiling? = nil
   ) {
+    self.kind = kind
     self.hiddenSize = hiddenSize
     self.intermediateSize = intermediateSize
     self.layerCount = layerCount
@@ -164,18 +181,26 @@ package struct VisionConfiguration: Equatable, Sendable {
     self.normEpsilon = normEpsilon
     self.featureLayers = featureLayers
     self.keepsClassRow = keepsClassRow
+    self.tiling = tiling
   }
 
   package var headDimension: Int { hiddenSize / headCount }
   /// Patches along one side; pixels that do not fill a patch are not seen.
   package var patchesPerSide: Int { imageSize / patchSize }
   package var patchCount: Int { patchesPerSide * patchesPerSide }
+  /// Rows before the patches.
+  package var classRowCount: Int { kind == .clip ? 1 : 0 }
   /// Rows of the tower: the class row, then the patches.
-  package var rowCount: Int { patchCount + 1 }
+  package var rowCount: Int { classRowCount + patchCount }
   /// Values of one patch: 3 channels.
   package var patchWidth: Int { 3 * patchSize * patchSize }
-  /// Visual rows that one image gives to the decoder.
-  package var rowsPerImage: Int { keepsClassRow ? rowCount : patchCount }
+  /// Visual rows that one tile gives.
+  package var rowsPerTile: Int { keepsClassRow ? rowCount : patchCount }
+  /// The layout with the most rows among pictures that fill their grid: what costs are told for.
+  package var largestLayout: PictureLayout {
+    let filled = (tiling?.grids ?? []).map { PictureLayout(filling: $0, vision: self) }
+    return filled.max { $0.rowCount < $1.rowCount } ?? PictureLayout(oneTileOf: self)
+  }
   package var featureWidth: Int { hiddenSize * featureLayers.count }
 }
 

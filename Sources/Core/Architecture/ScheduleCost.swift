@@ -37,14 +37,15 @@ package struct ScheduleCost: Equatable, Sendable {
 }
 
 extension ScheduleProfile {
-  /// What this profile costs against never withdrawing, for one image and `textRows` text rows.
+  /// What this profile costs against never withdrawing, for the largest image and `textRows`
+  /// text rows.
   ///
   /// - Returns: shares of the decoder's prefill operations and of the rows in the KV cache; 1 for a
   ///   text-only model.
   package func costRatios(
     _ configuration: ModelConfiguration, textRows: Int
   ) -> (operations: Double, keyValue: Double) {
-    let visualRows = configuration.vision?.rowsPerImage ?? 0
+    let visualRows = configuration.rowsOfLargestImage
     let layerCount = configuration.text.layerCount
     let never = ScheduleProfile(withdrawingAt: layerCount, of: layerCount)
     let full = ScheduleCost(

@@ -29,6 +29,7 @@ package enum TensorRole: UInt16, CaseIterable, Sendable {
   case positionEmbedding = 258
   case preNorm = 259
   case preNormBias = 260
+  case patchEmbeddingBias = 261
   case visionAttentionNorm = 272
   case visionAttentionNormBias = 273
   case visionQuery = 274
@@ -51,6 +52,8 @@ package enum TensorRole: UInt16, CaseIterable, Sendable {
   case projectorInBias = 513
   case projectorOut = 514
   case projectorOutBias = 515
+  /// The decoder row behind each line of a tiled picture.
+  case imageNewline = 516
 }
 
 /// One tensor of a model: what it does, and in which layer (of the decoder or the tower).
@@ -103,7 +106,7 @@ extension ModelConfiguration {
     var groups: [[TensorSpecification]] = []
     if let vision, let projector {
       groups.append(Self.visionTensors(vision))
-      groups.append(projectorTensors(projector, inputWidth: vision.featureWidth))
+      groups.append(projectorTensors(projector, vision))
     }
     groups.append([
       matrix(.embedding, [text.vocabularySize, text.hiddenSize], kind: .embedding)
@@ -117,12 +120,17 @@ extension ModelConfiguration {
 
   private static func visionTensors(_ vision: VisionConfiguration) -> [TensorSpecification] {
     let width = vision.hiddenSize
-    var tensors = [
-      vector(.classEmbedding, width),
-      matrix(.patchEmbedding, [width, vision.patchWidth]),
-      matrix(.positionEmbedding, [vision.rowCount, width], kind: .vector),
-      vector(.preNorm, width), vector(.preNormBias, width),
-    ]
+    let patches = matrix(.patchEmbedding, [width, vision.patchWidth])
+    let positions = matrix(.positionEmbedding, [vision.rowCount, width], kind: .vector)
+    var tensors =
+      switch vision.kind {
+      case .clip:
+        [
+          vector(.classEmbedding, width), patches, positions, vector(.preNorm, width),
+          vector(.preNormBias, width),
+        ]
+      case .siglip: [patches, vector(.patchEmbeddingBias, width), positions]
+      }
     for layer in 0..<vision.layerCount {
       tensors += [
         vector(.visionAttentionNorm, width, layer), vector(.visionAttentionNormBias, width, layer),
@@ -143,13 +151,14 @@ extension ModelConfiguration {
   }
 
   private func projectorTensors(
-    _ projector: ProjectorConfiguration, inputWidth: Int
+    _ projector: ProjectorConfiguration, _ vision: VisionConfiguration
   ) -> [TensorSpecification] {
     let width = text.hiddenSize
-    var tensors = [Self.matrix(.projectorIn, [width, inputWidth])]
+    var tensors = [Self.matrix(.projectorIn, [width, vision.featureWidth])]
     if projector.hasBias { tensors.append(vector(.projectorInBias, width)) }
     tensors.append(matrix(.projectorOut, [width, width]))
     if projector.hasBias { tensors.append(vector(.projectorOutBias, width)) }
+    if vision.tiling != nil { tensors.append(vector(.imageNewline, width)) }
     return tensors
   }
 

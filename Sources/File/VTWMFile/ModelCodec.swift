@@ -5,10 +5,32 @@ import TensorCore
 enum ModelCodec {
   static let format = 1
 
-  static func encode(_ configuration: ModelConfiguration) -> [UInt8] {
+  /// Rules that older readers do not know.
+  private enum Rule: String, CaseIterable {
+    /// `vision.tiles`.
+    case tiles
+    /// `vision.kind` is `siglip`.
+    case siglip
+    /// `question_start` of section cHAt.
+    case questionStart = "question_start"
+  }
+
+  private static func rules(
+    _ configuration: ModelConfiguration, _ template: PromptTemplate
+  ) -> [Rule] {
+    var rules: [Rule] = []
+    if configuration.vision?.tiling != nil { rules.append(.tiles) }
+    if configuration.vision?.kind == .siglip { rules.append(.siglip) }
+    if !template.questionStart.isEmpty { rules.append(.questionStart) }
+    return rules
+  }
+
+  static func encode(
+    _ configuration: ModelConfiguration, template: PromptTemplate
+  ) -> [UInt8] {
     var members: [(String, JSONValue)] = [
       ("format", .integer(format)),
-      ("must_understand", []),
+      ("must_understand", .array(rules(configuration, template).map { .string($0.rawValue) })),
       ("family", .string(configuration.family)),
       ("name", .string(configuration.name)),
       ("text", encode(configuration.text)),
@@ -58,27 +80,40 @@ enum ModelCodec {
   }
 
   private static func encode(_ vision: VisionConfiguration) -> JSONValue {
-    [
-      "width": .integer(vision.hiddenSize), "ffn": .integer(vision.intermediateSize),
-      "layers": .integer(vision.layerCount), "heads": .integer(vision.headCount),
-      "image": .integer(vision.imageSize), "patch": .integer(vision.patchSize),
-      "activation": .string(vision.activation.rawValue),
-      "norm_eps": JSONValue(vision.normEpsilon),
-      "feature_layers": .array(vision.featureLayers.map { .integer($0) }),
-      "class_row": .bool(vision.keepsClassRow),
+    var members: [(String, JSONValue)] = [
+      ("width", .integer(vision.hiddenSize)), ("ffn", .integer(vision.intermediateSize)),
+      ("layers", .integer(vision.layerCount)), ("heads", .integer(vision.headCount)),
+      ("image", .integer(vision.imageSize)), ("patch", .integer(vision.patchSize)),
+      ("activation", .string(vision.activation.rawValue)),
+      ("norm_eps", JSONValue(vision.normEpsilon)),
+      ("feature_layers", .array(vision.featureLayers.map { .integer($0) })),
+      ("class_row", .bool(vision.keepsClassRow)),
     ]
+    // What the first files had is not said, so that they stay as they are.
+    if vision.kind != .clip { members.append(("kind", .string(vision.kind.rawValue))) }
+    if let tiling = vision.tiling { members.append(("tiles", encode(tiling))) }
+    return .object(JSONObject(members))
+  }
+
+  private static func encode(_ tiling: Tiling) -> JSONValue {
+    var members: [(String, JSONValue)] = [
+      ("grids", .array(tiling.grids.map { [.integer($0.columns), .integer($0.rows)] }))
+    ]
+    if let limit = tiling.thinningLimit { members.append(("thin_above", .integer(limit))) }
+    return .object(JSONObject(members))
   }
 
   static func decode(_ bytes: [UInt8], file: String) throws(InputError) -> ModelConfiguration {
     let model = try JSONFields(parsing: bytes, section: .model, file: file)
     _ = try model.integer("format", in: format...format)
-    if model.has("must_understand"),
-      let first = try model.array("must_understand", count: 0...VTWMLimits.sections).first
-    {
-      throw model.error(
-        "must_understand",
-        "lists \(printable(first.canonicalText)), which this build does not know"
-          + " (a newer vtwrun is needed)")
+    if model.has("must_understand") {
+      let rules = try model.array("must_understand", count: 0...VTWMLimits.sections)
+      if let unknown = rules.first(where: { Rule(rawValue: $0.stringValue ?? "") == nil }) {
+        throw model.error(
+          "must_understand",
+          "lists \(printable(unknown.canonicalText)), which this build does not know"
+            + " (a newer vtwrun is needed)")
+      }
     }
     let text = try decodeText(try model.fields("text"))
     var configuration = ModelConfiguration(
@@ -166,8 +201,9 @@ enum ModelCodec {
     let image = try vision.integer("image", in: 1...VTWMLimits.imageSide)
     let featureLayers = try vision.integers(
       "feature_layers", count: 1...VTWMLimits.featureLayers, in: 0...layers)
-    let configuration = VisionConfiguration(
-      hiddenSize: width, intermediateSize: try vision.integer("ffn", in: 1...VTWMLimits.dimension),
+    var configuration = VisionConfiguration(
+      kind: vision.has("kind") ? try vision.choice("kind") : .clip, hiddenSize: width,
+      intermediateSize: try vision.integer("ffn", in: 1...VTWMLimits.dimension),
       layerCount: layers, headCount: heads, imageSize: image,
       patchSize: try vision.integer("patch", in: 1...image),
       activation: try vision.choice("activation"),
@@ -181,6 +217,40 @@ enum ModelCodec {
     ] where value > limit {
       throw vision.error(key, "leads to an extent of \(value); at most \(limit) expected")
     }
+    guard configuration.kind == .clip || !configuration.keepsClassRow else {
+      throw vision.error("class_row", "is true, but a siglip tower has none")
+    }
+    if vision.has("tiles") {
+      guard !configuration.keepsClassRow else {
+        throw vision.error("class_row", "is true, but tiles have no place for it")
+      }
+      configuration.tiling = try decodeTiling(
+        try vision.fields("tiles"), tileSide: image, patchesPerTile: configuration.patchCount)
+    }
     return configuration
+  }
+
+  private static func decodeTiling(
+    _ tiles: JSONFields, tileSide: Int, patchesPerTile: Int
+  ) throws(InputError) -> Tiling {
+    var grids: [TileGrid] = []
+    for item in try tiles.array("grids", count: 1...TilingLimits.grids) {
+      let sides = (item.arrayValue ?? []).compactMap(\.integerValue)
+      guard sides.count == 2, item.arrayValue?.count == 2 else {
+        throw tiles.error("grids", "holds \(item.kind); pairs of columns and rows expected")
+      }
+      guard
+        let grid = TileGrid(
+          columns: sides[0], rows: sides[1], tileSide: tileSide, patchesPerTile: patchesPerTile)
+      else {
+        throw tiles.error(
+          "grids", "holds \(sides[0]) x \(sides[1]) tiles, which \(TilingLimits.text) forbid")
+      }
+      grids.append(grid)
+    }
+    return Tiling(
+      grids: grids,
+      thinningLimit: tiles.has("thin_above")
+        ? try tiles.integer("thin_above", in: 1...TilingLimits.tiles) : nil)
   }
 }

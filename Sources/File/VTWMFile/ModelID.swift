@@ -5,7 +5,8 @@ extension VTWMContents {
   func modelID(weights: [[UInt8]], _ precision: KeyValuePrecision) -> String {
     var digest = SHA256Digest()
     let parts = [
-      ModelCodec.encode(configuration), imageSteps.map(ImageStepsCodec.encode) ?? [],
+      ModelCodec.encode(configuration, template: template),
+      imageSteps.map(ImageStepsCodec.encode) ?? [],
       TokenizerCodec.encode(tokenizer), TemplateCodec.encode(template), [precision.rawValue],
     ]
     for hash in parts.map(SHA256Digest.of) + weights { digest.update(hash) }

@@ -126,7 +126,7 @@ enum PlanCodec {
     to writer: inout ByteWriter
   ) {
     let schedule = plan.schedule
-    let visualRows = configuration.vision?.rowsPerImage ?? 0
+    let visualRows = configuration.rowsOfLargestImage
     func cost(_ profile: ScheduleProfile) -> ScheduleCost {
       ScheduleCost(
         profile, text: configuration.text, textRows: VTWMLayout.referenceTextRows,

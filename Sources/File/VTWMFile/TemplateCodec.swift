@@ -9,14 +9,18 @@ enum TemplateCodec {
     assistantEnd: "")
 
   static func encode(_ template: PromptTemplate) -> [UInt8] {
-    let value: JSONValue = [
-      "name": .string(template.name), "opening": .string(template.opening),
-      "user_start": .string(template.userStart), "image": .string(template.image),
-      "user_end": .string(template.userEnd), "assistant_start": .string(template.assistantStart),
-      "assistant_end": .string(template.assistantEnd),
-      "image_placeholder": .string(template.imagePlaceholder),
+    var members: [(String, JSONValue)] = [
+      ("name", .string(template.name)), ("opening", .string(template.opening)),
+      ("user_start", .string(template.userStart)), ("image", .string(template.image)),
+      ("user_end", .string(template.userEnd)),
+      ("assistant_start", .string(template.assistantStart)),
+      ("assistant_end", .string(template.assistantEnd)),
+      ("image_placeholder", .string(template.imagePlaceholder)),
     ]
-    return value.canonicalBytes
+    if !template.questionStart.isEmpty {
+      members.append(("question_start", .string(template.questionStart)))
+    }
+    return JSONValue.object(JSONObject(members)).canonicalBytes
   }
 
   static func decode(
@@ -26,7 +30,9 @@ enum TemplateCodec {
     let template = PromptTemplate(
       name: try fields.string("name", limit: VTWMLimits.nameSize),
       opening: try fields.string("opening"), userStart: try fields.string("user_start"),
-      image: try fields.string("image"), userEnd: try fields.string("user_end"),
+      image: try fields.string("image"),
+      questionStart: fields.has("question_start") ? try fields.string("question_start") : "",
+      userEnd: try fields.string("user_end"),
       assistantStart: try fields.string("assistant_start"),
       assistantEnd: try fields.string("assistant_end"),
       imagePlaceholder: try fields.string("image_placeholder"))

@@ -116,7 +116,7 @@ package final class VTWMWriter {
   ) throws(InputError) {
     let configuration = contents.configuration
     // What a reader would refuse is not written: each part is read back at once.
-    model = ModelCodec.encode(configuration)
+    model = ModelCodec.encode(configuration, template: contents.template)
     _ = try ModelCodec.decode(model, file: path)
     imageSteps = contents.imageSteps.map(ImageStepsCodec.encode)
     if let imageSteps {

@@ -74,25 +74,22 @@ package final class Conversation {
       return seconds(now - mark)
     }
 
-    let input = try prompt(text, imageCount: sources.count, isRaw: isRaw)
+    let prompt = try prompt(text, imageCount: sources.count, isRaw: isRaw)
+    // Decoding an image leaves processors idle.
+    let reading = session.model.readAhead(prompt, images: !sources.isEmpty)
+    defer { reading.stop() }
+    let pictures = try pictures(of: sources)
+    let input = prompt.expanded(pictures.map(\.layout.rowCount))
     guard input.ids.count <= session.room else {
       throw InputError(
         "",
         "the prompt needs \(input.ids.count) rows, but only \(session.room) of the context's "
           + "\(session.model.configuration.text.contextLength) are free")
     }
-    // Decoding an image leaves processors idle.
-    let reading = session.model.readAhead(input, images: !sources.isEmpty)
-    defer { reading.stop() }
-    var images: [PixelTensor] = []
-    for source in sources {
-      guard let imageSteps else { throw InputError(source.name, "this model takes no images") }
-      images.append(try imageSteps.pixels(of: RGBImage(source)))
-    }
     reading.stop()
     timings.image = lap()
-    let visual = images.isEmpty ? nil : try session.model.encode(images, trace: trace)
-    if !images.isEmpty { session.model.dropVisionPages() }
+    let visual = pictures.isEmpty ? nil : try session.model.encode(pictures, trace: trace)
+    if !pictures.isEmpty { session.model.dropVisionPages() }
     timings.vision = lap()
     let logits = try session.prefill(input, visual: visual, trace: trace)
     hasBegun = true
@@ -105,6 +102,15 @@ package final class Conversation {
     return Turn(answer: answer, timings: timings, promptRows: input.ids.count)
   }
 
+  private func pictures(of sources: [ImageSource]) throws(InputError) -> [Picture] {
+    guard let first = sources.first else { return [] }
+    guard let imageSteps, let vision = session.model.configuration.vision else {
+      throw InputError(first.name, "this model takes no images")
+    }
+    return try imageSteps.pictures(of: sources, vision: vision)
+  }
+
+  /// The new turn, with one row for each image.
   private func prompt(
     _ text: String, imageCount: Int, isRaw: Bool
   ) throws(InputError) -> ModelInput {

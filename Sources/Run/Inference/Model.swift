@@ -38,26 +38,34 @@ package struct Model: Sendable {
     }
   }
 
-  /// The decoder rows of `images`, one after another: `[images * rowsPerImage, hiddenSize]`.
+  /// The decoder rows of `pictures`, one after another: `[their layouts' rows, hiddenSize]`.
   ///
-  /// - Parameter observe: is shown the inputs of the products of tower and projector.
+  /// - Parameter observe: is shown the inputs of the products of tower and projector, tile by tile.
   package func encode(
-    _ images: [PixelTensor], trace: Trace? = nil, observe: InputObserver? = nil
+    _ pictures: [Picture], trace: Trace? = nil, observe: InputObserver? = nil
   ) throws(InputError) -> Rows {
-    guard let vision, let configuration = configuration.vision else {
-      throw InputError("", "this model takes no images")
+    guard let vision else { throw InputError("", "this model takes no images") }
+    let rows = Rows(
+      count: pictures.reduce(0) { $0 + $1.layout.rowCount },
+      width: configuration.text.hiddenSize)
+    // Interpolated rows are sums.
+    rows.fill(with: 0)
+    var next = 0
+    for picture in pictures {
+      let target = rows[next..<next + picture.layout.rowCount]
+      let arrangement = RowArrangement(picture.layout)
+      for (tile, placements) in zip(picture.tiles, arrangement.tiles) {
+        let features = try vision.tower.features(of: tile, observe: observe)
+        trace?.append(features, to: "vision_features")
+        let projected = vision.projector.project(features, observe: observe)
+        target.place(projected, at: placements)
+      }
+      vision.projector.fillNewlines(arrangement.newlines, of: target)
+      next += target.count
     }
-    let perImage = configuration.rowsPerImage
-    let features = Rows(count: images.count * perImage, width: configuration.featureWidth)
-    for (index, image) in images.enumerated() {
-      features[index * perImage..<(index + 1) * perImage]
-        .copyRows(from: try vision.tower.features(of: image, observe: observe))
-    }
-    let projected = vision.projector.project(features, observe: observe)
-    trace?.record(pixels: images)
-    trace?.record("vision_features", features)
-    trace?.record("projected", projected)
-    return projected
+    trace?.record(pixels: pictures.flatMap(\.tiles))
+    trace?.record("projected", rows)
+    return rows
   }
 
   /// Begins to read the mapped weights that a prompt needs, in the order of their use.
@@ -103,5 +111,23 @@ package struct Model: Sendable {
     var ids = input.ids
     for range in input.imageRanges { for row in range { ids[row] = 0 } }
     return ids
+  }
+}
+
+extension Rows {
+  /// Adds rows of `tile` to these rows, each multiplied by its weight; what is placed as it is, is
+  /// copied.
+  fileprivate func place(_ tile: Rows, at placements: [RowArrangement.Placement]) {
+    for placement in placements {
+      let source = tile[placement.source..<placement.source + 1]
+      let target = self[placement.target..<placement.target + 1]
+      if placement.weight == 1 {
+        target.copyRows(from: source)
+      } else {
+        var sum = target.mutableSpan
+        let values = source.span
+        for column in 0..<width { sum[column] += placement.weight * values[column] }
+      }
+    }
   }
 }

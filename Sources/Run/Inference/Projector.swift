@@ -26,4 +26,13 @@ package struct Projector: Sendable {
     compute.multiply(inner, weights.output, into: rows)
     return rows
   }
+
+  /// Sets the rows `newlines` of a picture, `[rows, hiddenSize of the decoder]`.
+  package func fillNewlines(_ newlines: [Int], of rows: Rows) {
+    guard let newline = weights.newline?.floats else {
+      precondition(newlines.isEmpty, "a model without a newline row has \(newlines.count)")
+      return
+    }
+    for row in newlines { rows[row..<row + 1].fill(from: newline) }
+  }
 }

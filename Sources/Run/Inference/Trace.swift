@@ -35,10 +35,10 @@ package final class Trace {
     record(name, [rows.count, rows.width], .f32(rows.copy()))
   }
 
-  package func record(pixels images: [PixelTensor]) {
-    guard let first = images.first else { return }
+  package func record(pixels tiles: [PixelTensor]) {
+    guard let first = tiles.first else { return }
     record(
-      "pixels", [images.count, 3, first.height, first.width], .f32(images.flatMap(\.values)))
+      "pixels", [tiles.count, 3, first.height, first.width], .f32(tiles.flatMap(\.values)))
   }
 
   package func record(_ input: ModelInput, firstPosition: Int) {
@@ -51,7 +51,11 @@ package final class Trace {
   /// Appends the rows that enter `layer`; a prompt may come in several chunks.
   package func record(hidden rows: Rows, layer: Int) {
     let digits = String(layer)
-    let name = "hidden." + String(repeating: "0", count: max(0, 2 - digits.count)) + digits
+    append(rows, to: "hidden." + String(repeating: "0", count: max(0, 2 - digits.count)) + digits)
+  }
+
+  /// Appends `rows` to tensor `name`.
+  package func append(_ rows: Rows, to name: String) {
     var values: [Float] = []
     if case .f32(let earlier)? = tensors[name]?.values { values = earlier }
     values += rows.copy()

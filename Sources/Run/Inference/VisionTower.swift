@@ -3,9 +3,10 @@ package import Kernels
 package import Prompting
 package import TensorCore
 
-/// A CLIP vision transformer: pixels to patch features.
+/// A CLIP or SigLIP vision transformer: the pixels of a tile to patch features.
 ///
-///     patches -> linear -> + class row, + positions -> LayerNorm
+///     CLIP:    patches -> linear -> + class row, + positions -> LayerNorm
+///     SigLIP:  patches -> linear -> + positions
 ///     per layer:  x += attention(LayerNorm(x));  x += MLP(LayerNorm(x))
 ///     features = hidden states of the chosen layers side by side, class row dropped or kept
 package struct VisionTower: Sendable {
@@ -19,10 +20,10 @@ package struct VisionTower: Sendable {
     self.compute = compute
   }
 
-  /// The features of one image.
+  /// The features of one tile.
   ///
   /// - Parameter image: `[3, imageSize, imageSize]`, normalised.
-  /// - Returns: `[rowsPerImage, featureWidth]`.
+  /// - Returns: `[rowsPerTile, featureWidth]`.
   package func features(
     of image: PixelTensor, observe: InputObserver? = nil
   ) throws(InputError) -> Rows {
@@ -35,7 +36,7 @@ package struct VisionTower: Sendable {
     let rows = configuration.rowCount
     let width = configuration.hiddenSize
     let x = embed(image, observe)
-    let features = Rows(count: configuration.rowsPerImage, width: configuration.featureWidth)
+    let features = Rows(count: configuration.rowsPerTile, width: configuration.featureWidth)
     let normed = Rows(count: rows, width: width)
     let (q, k, v) = (
       Rows(count: rows, width: width), Rows(count: rows, width: width),
@@ -75,22 +76,24 @@ package struct VisionTower: Sendable {
     return features
   }
 
-  /// Class row and patch rows with their positions, normalised: hidden state 0,
-  /// `[rowCount, hiddenSize]`.
+  /// Class row and patch rows with their positions, normalised as far as the tower has these parts:
+  /// hidden state 0, `[rowCount, hiddenSize]`.
   private func embed(_ image: PixelTensor, _ observe: InputObserver?) -> Rows {
     let x = Rows(count: configuration.rowCount, width: configuration.hiddenSize)
     let patches = Rows(count: configuration.patchCount, width: configuration.patchWidth)
     fill(patches, from: image)
-    x[0..<1].fill(from: weights.classEmbedding.floats)
+    if let classRow = weights.classEmbedding { x[0..<1].fill(from: classRow.floats) }
     observe?(.patchEmbedding, nil, patches)
-    compute.multiply(patches, weights.patchEmbedding, into: x[1..<configuration.rowCount])
+    compute.multiply(
+      patches, weights.patchEmbedding, into: x[configuration.classRowCount..<x.count])
     let positions = Rows(count: x.count, width: x.width)
     positions.fill(from: weights.positionEmbedding.floats)
     compute.add(positions, to: x)
+    guard let preNorm = weights.preNorm else { return x }
     let normed = Rows(count: x.count, width: x.width)
     compute.layerNorm(
-      x, weight: weights.preNorm, bias: weights.preNormBias,
-      epsilon: configuration.normEpsilon, into: normed)
+      x, weight: preNorm.weight, bias: preNorm.bias, epsilon: configuration.normEpsilon,
+      into: normed)
     return normed
   }
 
@@ -120,7 +123,7 @@ package struct VisionTower: Sendable {
   /// Copies hidden state `state` into every column block of `features` that asks for it.
   private func collect(_ x: Rows, ofState state: Int, into features: Rows) {
     let width = configuration.hiddenSize
-    let firstRow = configuration.keepsClassRow ? 0 : 1
+    let firstRow = configuration.keepsClassRow ? 0 : configuration.classRowCount
     for (block, wanted) in configuration.featureLayers.enumerated() where wanted == state {
       let source = x.span
       var target = features.mutableSpan

@@ -45,11 +45,12 @@ struct VisionLayerWeights: Sendable {
 
 /// Weights of the vision tower.
 struct VisionWeights: Sendable {
-  let classEmbedding: TensorView
+  /// Nil for towers without a class row.
+  let classEmbedding: TensorView?
   let patchEmbedding: Linear
   let positionEmbedding: TensorView
-  let preNorm: TensorView
-  let preNormBias: TensorView
+  /// Weight and bias; nil for towers without this norm.
+  let preNorm: (weight: TensorView, bias: TensorView)?
   let layers: [VisionLayerWeights]
 }
 
@@ -57,6 +58,8 @@ struct VisionWeights: Sendable {
 struct ProjectorWeights: Sendable {
   let input: Linear
   let output: Linear
+  /// Nil for models without tiling.
+  let newline: TensorView?
 }
 
 /// Hands out tensors by role and refuses any that is missing or of another shape.
@@ -99,15 +102,18 @@ struct WeightLookup {
     return view
   }
 
+  /// The tensor `role` if the model has one.
+  func optional(_ role: TensorRole, _ layer: Int? = nil) throws(InputError) -> TensorView? {
+    specifications[TensorKey(role, layer: layer)] == nil ? nil : try tensor(role, layer)
+  }
+
   /// The matrix `role` with the bias of role `bias` if the model has one.
   func linear(
     _ role: TensorRole, bias: TensorRole? = nil, _ layer: Int? = nil
   ) throws(InputError) -> Linear {
-    let weight = try tensor(role, layer)
-    guard let bias, specifications[TensorKey(bias, layer: layer)] != nil else {
-      return Linear(weight: weight, bias: nil)
-    }
-    return Linear(weight: weight, bias: try tensor(bias, layer))
+    Linear(
+      weight: try tensor(role, layer),
+      bias: try bias.flatMap { (role) throws(InputError) in try optional(role, layer) })
   }
 }
 
@@ -164,11 +170,12 @@ extension DecoderWeights {
 
 extension VisionWeights {
   init(_ lookup: WeightLookup, _ vision: VisionConfiguration) throws(InputError) {
-    classEmbedding = try lookup.tensor(.classEmbedding)
-    patchEmbedding = try lookup.linear(.patchEmbedding)
+    classEmbedding = try lookup.optional(.classEmbedding)
+    patchEmbedding = try lookup.linear(.patchEmbedding, bias: .patchEmbeddingBias)
     positionEmbedding = try lookup.tensor(.positionEmbedding)
-    preNorm = try lookup.tensor(.preNorm)
-    preNormBias = try lookup.tensor(.preNormBias)
+    preNorm = try lookup.optional(.preNorm).map { (weight) throws(InputError) in
+      (weight, try lookup.tensor(.preNormBias))
+    }
     var layers: [VisionLayerWeights] = []
     for layer in 0..<vision.layerCount {
       layers.append(
@@ -193,6 +200,7 @@ extension ProjectorWeights {
   init(_ lookup: WeightLookup) throws(InputError) {
     input = try lookup.linear(.projectorIn, bias: .projectorInBias)
     output = try lookup.linear(.projectorOut, bias: .projectorOutBias)
+    newline = try lookup.optional(.imageNewline)
   }
 }
 

@@ -18,4 +18,26 @@ package struct ModelInput: Equatable, Sendable {
     self.imageCount = imageCount
     self.imageRanges = imageRanges
   }
+
+  /// The same with `rowCounts[i]` rows for image i instead of one.
+  ///
+  /// - Precondition: every image has one row here, and a count.
+  package func expanded(_ rowCounts: [Int]) -> ModelInput {
+    precondition(
+      imageRanges.allSatisfy { $0.count == 1 } && rowCounts.count == imageRanges.count,
+      "\(rowCounts.count) row counts for \(imageRanges)")
+    var result = ModelInput(ids: [], classes: [], imageCount: imageCount, imageRanges: [])
+    var next = 0
+    for (range, count) in zip(imageRanges, rowCounts) {
+      result.ids += ids[next..<range.lowerBound]
+      result.classes += classes[next..<range.lowerBound]
+      result.imageRanges.append(result.ids.count..<result.ids.count + count)
+      result.ids += repeatElement(ids[range.lowerBound], count: count)
+      result.classes += repeatElement(classes[range.lowerBound], count: count)
+      next = range.upperBound
+    }
+    result.ids += ids[next...]
+    result.classes += classes[next...]
+    return result
+  }
 }

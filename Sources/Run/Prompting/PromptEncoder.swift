@@ -1,7 +1,8 @@
 package import Architecture
 package import TensorCore
 
-/// Writes out a conversation by its template and encodes it, images included.
+/// Writes out a conversation by its template and encodes it; each image is one row, its placeholder,
+/// until it is known how many it gives (`ModelInput.expanded`).
 ///
 /// The whole text of a turn is encoded at once, so pieces may span the template and the question
 /// just as they did in training.
@@ -9,23 +10,25 @@ package struct PromptEncoder: Sendable {
   private let tokenizer: Tokenizer
   private let template: PromptTemplate
   private let imageTokenID: Int32?
-  private let rowsPerImage: Int
+  /// What stands for a video in some vocabularies.
+  private let videoTokenID: Int32?
 
   /// - Parameters:
   ///   - imageTokenID: what the rows of an image are written as; nil if the model reads none.  The
   ///     template's placeholder means this id even where the vocabulary does not have it.
-  ///   - rowsPerImage: rows that one image gives to the decoder.
-  package init(
-    tokenizer: Tokenizer, template: PromptTemplate, imageTokenID: Int32?, rowsPerImage: Int
-  ) {
+  package init(tokenizer: Tokenizer, template: PromptTemplate, imageTokenID: Int32?) {
     self.tokenizer =
       imageTokenID.map {
         tokenizer.recognizing(template.imagePlaceholder, as: $0)
       } ?? tokenizer
     self.template = template
     self.imageTokenID = imageTokenID
-    self.rowsPerImage = rowsPerImage
+    videoTokenID = tokenizer.model.pieces.firstIndex {
+      $0.kind == .control && $0.bytes.elementsEqual(Self.videoPlaceholder.utf8)
+    }.map(Int32.init)
   }
+
+  private static let videoPlaceholder = "<video>"
 
   /// An encoder for the model that `configuration` describes.
   package init(
@@ -33,8 +36,7 @@ package struct PromptEncoder: Sendable {
   ) {
     self.init(
       tokenizer: tokenizer, template: template,
-      imageTokenID: configuration.imageTokenID.map(Int32.init),
-      rowsPerImage: configuration.vision?.rowsPerImage ?? 0)
+      imageTokenID: configuration.imageTokenID.map(Int32.init))
   }
 
   /// Encodes `text` as it is; the placeholder marks where an image goes.
@@ -46,7 +48,7 @@ package struct PromptEncoder: Sendable {
   package func raw(_ text: String, imageCount: Int) throws(InputError) -> ModelInput {
     let tokens = tokenizer.tokens(in: text, addsBOS: addsBOS)
     let firstImage = tokens.firstIndex { $0.id == imageTokenID } ?? 0
-    let input = input(tokens, systemCount: firstImage)
+    let input = try input(tokens, systemCount: firstImage)
     guard input.imageCount == imageCount else {
       let mark = printable(template.imagePlaceholder)
       if imageTokenID == nil { throw InputError("", "this model reads no images") }
@@ -76,7 +78,7 @@ package struct PromptEncoder: Sendable {
     let tokens = tokenizer.tokens(in: text, addsBOS: addsBOS)
     let openingEnd = template.opening.utf8.count
     return try checked(
-      input(tokens, systemCount: tokens.prefix { $0.end <= openingEnd }.count), imageCount)
+      try input(tokens, systemCount: tokens.prefix { $0.end <= openingEnd }.count), imageCount)
   }
 
   /// What follows an answer when a further question is asked: the end of that answer, then the new
@@ -89,7 +91,7 @@ package struct PromptEncoder: Sendable {
   package func nextTurn(question: String, imageCount: Int) throws(InputError) -> ModelInput {
     let text = template.assistantEnd + (try userTurn(question, imageCount))
     return try checked(
-      input(tokenizer.tokens(in: text, continues: true), systemCount: 0), imageCount)
+      try input(tokenizer.tokens(in: text, continues: true), systemCount: 0), imageCount)
   }
 
   /// The ids with which the model would begin the answer `text`, without an end.
@@ -110,7 +112,8 @@ package struct PromptEncoder: Sendable {
       throw InputError("", "this model reads no images")
     }
     let images = String(repeating: template.image, count: imageCount)
-    return template.userStart + images + question + template.userEnd + template.assistantStart
+    return template.userStart + images + template.questionStart + question + template.userEnd
+      + template.assistantStart
   }
 
   private func checked(_ input: ModelInput, _ imageCount: Int) throws(InputError) -> ModelInput {
@@ -123,20 +126,25 @@ package struct PromptEncoder: Sendable {
     return input
   }
 
-  /// Repeats the placeholder and gives classes; the first `systemCount` tokens are system rows.
-  private func input(_ tokens: [Tokenizer.Token], systemCount: Int) -> ModelInput {
+  /// Gives classes; the first `systemCount` tokens are system rows.
+  private func input(
+    _ tokens: [Tokenizer.Token], systemCount: Int
+  ) throws(InputError) -> ModelInput {
+    guard videoTokenID == nil || !tokens.contains(where: { $0.id == videoTokenID }) else {
+      throw InputError(
+        "",
+        "the prompt has '\(Self.videoPlaceholder)', which stands for a video: only images are "
+          + "supported")
+    }
     var input = ModelInput(ids: [], classes: [], imageCount: 0, imageRanges: [])
     for (index, token) in tokens.enumerated() {
-      guard token.id == imageTokenID else {
-        input.ids.append(token.id)
-        input.classes.append(index < systemCount ? .system : .user)
-        continue
+      let isImage = token.id == imageTokenID
+      input.ids.append(token.id)
+      input.classes.append(isImage ? .visual : index < systemCount ? .system : .user)
+      if isImage {
+        input.imageRanges.append(index..<index + 1)
+        input.imageCount += 1
       }
-      let start = input.ids.count
-      input.ids.append(contentsOf: repeatElement(token.id, count: rowsPerImage))
-      input.classes.append(contentsOf: repeatElement(.visual, count: rowsPerImage))
-      input.imageRanges.append(start..<input.ids.count)
-      input.imageCount += 1
     }
     return input
   }

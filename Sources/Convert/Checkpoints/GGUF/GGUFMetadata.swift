@@ -64,6 +64,18 @@ package struct GGUFMetadata: Sendable {
     return text
   }
 
+  /// The value that `table` gives to the name in `key`, or to `fallback` without one.
+  func choice<Value>(
+    _ key: String, default fallback: String, of table: [(String, Value)]
+  ) throws(InputError) -> Value {
+    let name = try string(key, atMost: 255) ?? fallback
+    guard let match = table.first(where: { $0.0 == name }) else {
+      let names = table.map(\.0).joined(separator: ", ")
+      throw error(key, "is '\(printable(name, limit: 60))', which is not supported (\(names) are)")
+    }
+    return match.1
+  }
+
   package func bool(_ key: String) throws(InputError) -> Bool? {
     guard let value = self[key] else { return nil }
     guard case .bool(let flag) = value else { throw mismatch(key, value, "a boolean") }

@@ -37,6 +37,7 @@ enum GGUFNames {
           "v.pre_ln.weight": .preNorm, "v.pre_ln.bias": .preNormBias,
           "mm.0.weight": .projectorIn, "mm.0.bias": .projectorInBias,
           "mm.2.weight": .projectorOut, "mm.2.bias": .projectorOutBias,
+          "model.image_newline": .imageNewline, "v.image_newline": .imageNewline,
         ],
         layers: "v.blk.",
         perLayer: [

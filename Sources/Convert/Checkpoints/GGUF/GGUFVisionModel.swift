@@ -1,11 +1,13 @@
 import Architecture
 import TensorCore
 
-/// Vision tower and projector of a LLaVA-1.5, from the GGUF file that llama.cpp calls mmproj.
+/// Vision tower and projector of a LLaVA-1.5 or 1.6, from the GGUF file that llama.cpp calls mmproj.
 struct GGUFVisionModel {
   private let shards: GGUFShards
   private let metadata: GGUFMetadata
   private(set) var tensors: NamedTensors
+  /// Whether pictures are cut into tiles: LLaVA-1.6.
+  let isTiled: Bool
 
   init(_ shards: GGUFShards) throws(InputError) {
     self.shards = shards
@@ -30,13 +32,9 @@ struct GGUFVisionModel {
         throw metadata.error(key, "is false: LLaVA needs a vision tower with a projector")
       }
     }
-    let merge = "clip.vision.mm_patch_merge_type"
-    let mergeType = try metadata.string(merge, atMost: 255) ?? "flat"
-    guard mergeType == "flat" else {
-      throw metadata.error(
-        merge,
-        "is '\(printable(mergeType, limit: 60))' (LLaVA-1.6), which is not supported (flat is)")
-    }
+    isTiled = try metadata.choice(
+      "clip.vision.mm_patch_merge_type", default: "flat",
+      of: [("flat", false), ("spatial_unpad", true)])
     orderFeedForward()
   }
 
@@ -85,7 +83,7 @@ struct GGUFVisionModel {
       throw metadata.error(
         featureKey, "is \(features); layers in 0...\(named) are expected")
     }
-    let vision = VisionConfiguration(
+    var vision = VisionConfiguration(
       hiddenSize: hiddenSize,
       intermediateSize: try metadata.required(
         key("feed_forward_length"), in: 1...Limit.dimension),
@@ -100,7 +98,30 @@ struct GGUFVisionModel {
     ] where extent > limit {
       throw metadata.error("leads to \(extent) \(what); at most \(limit) are supported")
     }
+    if isTiled { vision.tiling = try tiling(vision) }
     return vision
+  }
+
+  /// The sizes of grids in pixels, width first as in the original code.
+  private func tiling(_ vision: VisionConfiguration) throws(InputError) -> Tiling {
+    let key = "clip.vision.image_grid_pinpoints"
+    guard let sides = try metadata.integers(key, atMost: 2 * TilingLimits.grids) else {
+      throw metadata.error(key, "is missing, which LLaVA-1.6 needs")
+    }
+    guard !sides.isEmpty, sides.count.isMultiple(of: 2) else {
+      throw metadata.error(
+        key, "has \(sides.count) numbers; pairs of width and height are expected")
+    }
+    var grids: [TileGrid] = []
+    for place in stride(from: 0, to: sides.count, by: 2) {
+      let (width, height) = (sides[place], sides[place + 1])
+      guard let grid = TileGrid(height: height, width: width, vision: vision) else {
+        throw metadata.error(
+          key, "has a size of \(width) x \(height), which \(TileGrid.rule(for: vision))")
+      }
+      grids.append(grid)
+    }
+    return Tiling(grids: grids)
   }
 
   /// Whether the tower has the norm behind its last layer; LLaVA-1.5 then takes its features from
@@ -118,30 +139,36 @@ struct GGUFVisionModel {
       activation: .gelu, hasBias: tensors.byKey[TensorKey(.projectorInBias)] != nil)
   }
 
-  /// The steps of the original LLaVA-1.5, which llama.cpp follows: padding to a square with the mean
-  /// colour, unless the file says otherwise.
+  /// The steps of the original LLaVA.  1.5, which llama.cpp follows there, pads to a square with the
+  /// mean colour, unless the file says otherwise; 1.6 cuts tiles.
   func imageSteps(imageSize: Int) throws(InputError) -> ImageSteps {
     let bound = Limit.imageConstants.upperBound
     let mean = try channels("clip.vision.image_mean", in: -bound...bound)
     let deviation = try channels("clip.vision.image_std", in: Limit.imageConstants)
-    let aspectKey = "clip.vision.image_aspect_ratio"
     let resize: ImageSteps.Resize
-    switch try metadata.string(aspectKey, atMost: 255) ?? "pad" {
-    case "pad":
+    switch try aspect() {
+    case .tiles: resize = .exact(size: imageSize)
+    case .square: resize = .shortestEdge(size: imageSize)
+    case .pad:
       let color = mean.map { Int(($0 * 255).rounded(.towardZero)) }
       guard color.allSatisfy((0...255).contains) else {
         throw metadata.error(
           "clip.vision.image_mean", "is outside 0...1, but images are padded with it")
       }
       resize = .padSquare(size: imageSize, color: color)
-    case "square": resize = .shortestEdge(size: imageSize)
-    case let other:
-      throw metadata.error(
-        aspectKey, "is '\(printable(other, limit: 60))', which is not supported (pad, square are)")
     }
     return ImageSteps(
-      resize: resize, filter: .bicubic, cropSize: imageSize, rescaleFactor: 1 / 255, mean: mean,
-      standardDeviation: deviation)
+      resize: resize, filter: .bicubic, cropSize: isTiled ? nil : imageSize,
+      rescaleFactor: 1 / 255, mean: mean, standardDeviation: deviation)
+  }
+
+  private enum Aspect { case pad, square, tiles }
+
+  private func aspect() throws(InputError) -> Aspect {
+    let names: [(String, Aspect)] =
+      isTiled ? [("anyres", .tiles)] : [("pad", .pad), ("square", .square)]
+    return try metadata.choice(
+      "clip.vision.image_aspect_ratio", default: names[0].0, of: names)
   }
 
   private func channels(

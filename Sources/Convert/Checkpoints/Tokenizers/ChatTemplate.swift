@@ -102,19 +102,24 @@ package struct ChatTemplate {
     try readImage(into: &result, prompt: prompt, contentIsList: contentIsList)
     result.name = ChatTemplate.name(of: result, bos: specialTexts["bos_token"] ?? "")
 
-    // What the template writes before an answer of the past is up to the model in ours.
-    let lead = ChatTemplate.dropping(
-      prefix: result.userEnd + result.assistantStart, of: conversation[1])
-    try check(result, [first], lead: "", contentIsList)
-    try check(result, [first, answer, second], lead: lead, contentIsList)
-    try check(result, [first, answer, second] + ChatTemplate.later, lead: lead, contentIsList)
+    // What the template writes before an answer of the past is up to the model in ours, and white
+    // space stays as it was when the answer began.
+    let past = conversation[1]
+    let toCome = result.userEnd + result.assistantStart
+    guard
+      ChatTemplate.dropping(prefix: toCome, of: past) != nil
+        || ChatTemplate.words(of: past) == ChatTemplate.words(of: toCome)
+    else { throw JinjaError("it begins an answer of the past unlike one to come") }
+    try check(result, [first], past: past, contentIsList)
+    try check(result, [first, answer, second], past: past, contentIsList)
+    try check(result, [first, answer, second] + ChatTemplate.later, past: past, contentIsList)
     if contentIsList {
       for images in 1...2 {
         let question = Message(images: images, text: first.text)
-        try check(result, [question], lead: "", contentIsList)
-        try check(result, [question, answer, second], lead: lead, contentIsList)
+        try check(result, [question], past: past, contentIsList)
+        try check(result, [question, answer, second], past: past, contentIsList)
         let later = Message(images: images, text: second.text)
-        try check(result, [first, answer, later], lead: lead, contentIsList)
+        try check(result, [first, answer, later], past: past, contentIsList)
       }
     }
     return result
@@ -132,11 +137,23 @@ package struct ChatTemplate {
     let question = Message(images: 1, text: ChatTemplate.first.text)
     let withImage = try ChatTemplate.split(
       try render([question], prompts: true, contentIsList: true), at: [question.text])
-    guard let image = ChatTemplate.dropping(prefix: prompt[0], of: withImage[0]),
-      withImage[1] == prompt[1],
-      try ChatTemplate.split(image, at: [placeholder]).count == 2
+    if let image = ChatTemplate.dropping(prefix: prompt[0], of: withImage[0]) {
+      result.image = image
+    } else {
+      // The image stands before text that a turn without one has as well.
+      let around = try ChatTemplate.split(withImage[0], at: [placeholder])
+      result.questionStart = ChatTemplate.commonEnd(around[1], prompt[0])
+      if let start = ChatTemplate.dropping(suffix: result.questionStart, of: result.userStart),
+        let before = ChatTemplate.dropping(suffix: result.questionStart, of: prompt[0]),
+        let image = ChatTemplate.dropping(prefix: before, of: withImage[0])
+      {
+        result.userStart = start
+        result.image = ChatTemplate.dropping(suffix: result.questionStart, of: image) ?? ""
+      }
+    }
+    guard withImage[1] == prompt[1],
+      try ChatTemplate.split(result.image, at: [placeholder]).count == 2
     else { throw JinjaError("images do not stand as one '\(placeholder)' before the question") }
-    result.image = image
   }
 
   /// Renders `messages`, less the BOS that the tokenizer adds.
@@ -164,22 +181,19 @@ package struct ChatTemplate {
 
   /// Compares what the Jinja text and `result` make of `messages`.
   ///
-  /// - Parameter lead: what the template puts between prompt and answer; nil if it begins an answer
-  ///   of the past unlike one to come, so that conversations cannot agree.
+  /// - Parameter past: what stands between a question and an answer of the past.
   private func check(
-    _ result: PromptTemplate, _ messages: [Message], lead: String?, _ contentIsList: Bool
+    _ result: PromptTemplate, _ messages: [Message], past: String, _ contentIsList: Bool
   ) throws(JinjaError) {
-    guard let lead else {
-      throw JinjaError("it begins an answer of the past unlike one to come")
-    }
     var text = result.opening
-    for message in messages {
+    for (place, message) in messages.enumerated() {
       if let images = message.images {
         text +=
-          result.userStart + String(repeating: result.image, count: images) + message.text
-          + result.userEnd + result.assistantStart
+          result.userStart + String(repeating: result.image, count: images)
+          + result.questionStart + message.text
+        text += place + 1 < messages.count ? past : result.userEnd + result.assistantStart
       } else {
-        text += lead + message.text + result.assistantEnd
+        text += message.text + result.assistantEnd
       }
     }
     let expected = try render(messages, prompts: true, contentIsList: contentIsList)
@@ -212,6 +226,20 @@ package struct ChatTemplate {
     var text = ""
     text.unicodeScalars.append(contentsOf: start)
     return text
+  }
+
+  /// The longest text that both end with.
+  private static func commonEnd(_ a: String, _ b: String) -> String {
+    let pairs = zip(a.unicodeScalars.reversed(), b.unicodeScalars.reversed())
+    var text = ""
+    text.unicodeScalars.append(
+      contentsOf: a.unicodeScalars.suffix(pairs.prefix { $0 == $1 }.count))
+    return text
+  }
+
+  /// `text` without white space.
+  private static func words(of text: String) -> [Unicode.Scalar] {
+    text.unicodeScalars.filter { !$0.properties.isWhitespace }
   }
 
   /// The stretches of `text` between `marks`, each of which must occur once, in order.

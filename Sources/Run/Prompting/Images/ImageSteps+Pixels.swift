@@ -13,6 +13,44 @@ extension ImageSteps {
   /// - Throws: `InputError` if the steps themselves are unusable, or give this picture a side
   ///   longer than 65,535.
   package func pixels(of image: RGBImage) throws(InputError) -> PixelTensor {
+    try pixels(of: image, resize)
+  }
+
+  /// The tiles of `image` and what becomes of their rows.
+  ///
+  /// - Parameter isAlone: whether it is the only picture of its prompt.
+  /// - Throws: as `pixels`.
+  package func picture(
+    of image: RGBImage, vision: VisionConfiguration, isAlone: Bool
+  ) throws(InputError) -> Picture {
+    if !isAlone, let resizeOfSeveral {
+      return Picture(
+        tiles: [try pixels(of: image, resizeOfSeveral)], layout: PictureLayout(oneTileOf: vision))
+    }
+    let layout = PictureLayout(width: image.width, height: image.height, vision: vision)
+    var tiles = [try pixels(of: image)]
+    guard let grid = layout.grid else { return Picture(tiles: tiles, layout: layout) }
+    let side = vision.imageSize
+    let (width, height) = grid.fittedSize(
+      width: image.width, height: image.height, tileSide: side)
+    let fitted = image.resized(width: width, height: height, filter: filter)
+    let left = (grid.columns * side - width) / 2
+    let top = (grid.rows * side - height) / 2
+    for row in 0..<grid.rows {
+      for column in 0..<grid.columns {
+        let (x, y) = (column * side - left, row * side - top)
+        tiles.append(
+          PixelTensor(
+            width: side, height: side,
+            values: try normalized(fitted, columns: x..<x + side, rows: y..<y + side)))
+      }
+    }
+    return Picture(tiles: tiles, layout: layout)
+  }
+
+  private func pixels(
+    of image: RGBImage, _ resize: Resize
+  ) throws(InputError) -> PixelTensor {
     let canvas =
       switch resize {
       case .padSquare(_, let color):
@@ -21,7 +59,7 @@ extension ImageSteps {
           color: try channels(color, "padding colour").map { UInt8(clamping: $0) })
       case .shortestEdge, .exact, .none: Canvas(image)
       }
-    let (width, height) = try targetSize(of: canvas)
+    let (width, height) = try targetSize(of: canvas, resize)
     let columns = cropped(width)
     let rows = cropped(height)
     guard !columns.isEmpty, !rows.isEmpty, columns.count <= longestSide, rows.count <= longestSide
@@ -34,15 +72,17 @@ extension ImageSteps {
     let visible = canvas.resized(
       targetWidth: width, targetHeight: height, filter: filter,
       columns: columns.clamped(to: 0..<width), rows: rows.clamped(to: 0..<height))
+    let (left, top) = (min(columns.lowerBound, 0), min(rows.lowerBound, 0))
     return PixelTensor(
       width: columns.count, height: rows.count,
       values: try normalized(
-        visible, left: max(-columns.lowerBound, 0), top: max(-rows.lowerBound, 0),
-        width: columns.count, height: rows.count))
+        visible, columns: left..<left + columns.count, rows: top..<top + rows.count))
   }
 
   /// The size of the whole resized canvas, before the crop.
-  private func targetSize(of canvas: Canvas) throws(InputError) -> (width: Int, height: Int) {
+  private func targetSize(
+    of canvas: Canvas, _ resize: Resize
+  ) throws(InputError) -> (width: Int, height: Int) {
     switch resize {
     case .none: return (canvas.width, canvas.height)
     case .exact(let size), .padSquare(let size, _):
@@ -73,34 +113,37 @@ extension ImageSteps {
     return start..<start + cropSize
   }
 
-  /// `[3, height, width]` with `visible` at (`left`, `top`) and black around it.
+  /// `[3, rows, columns]`: the part of `image` that `columns` and `rows` show, with black where they
+  /// reach beyond it.
   ///
   /// The arithmetic, and where it rounds, is NumPy's: the product in double precision, then single
   /// precision throughout.  A channel has only 256 different values, so they are tabulated.
   private func normalized(
-    _ visible: RGBImage, left: Int, top: Int, width: Int, height: Int
+    _ image: RGBImage, columns: Range<Int>, rows: Range<Int>
   ) throws(InputError) -> [Float] {
     let means = try channels(mean, "mean").map { Float($0) }
     let deviations = try channels(standardDeviation, "standard deviation").map { Float($0) }
+    let inside = columns.clamped(to: 0..<image.width)
+    let before = inside.isEmpty ? 0 : inside.lowerBound - columns.lowerBound
     var values: [Float] = []
-    values.reserveCapacity(3 * width * height)
+    values.reserveCapacity(3 * columns.count * rows.count)
     for channel in 0..<3 {
       let table = (0...255).map { sample in
         (Float(Double(sample) * rescaleFactor) - means[channel]) / deviations[channel]
       }
-      for y in 0..<height {
-        guard (top..<top + visible.height).contains(y) else {
-          values.append(contentsOf: repeatElement(table[0], count: width))
+      for y in rows {
+        guard (0..<image.height).contains(y) else {
+          values.append(contentsOf: repeatElement(table[0], count: columns.count))
           continue
         }
-        values.append(contentsOf: repeatElement(table[0], count: left))
-        var source = 3 * (y - top) * visible.width + channel
-        for _ in 0..<visible.width {
-          values.append(table[Int(visible.pixels[source])])
+        values.append(contentsOf: repeatElement(table[0], count: before))
+        var source = 3 * (y * image.width + inside.lowerBound) + channel
+        for _ in inside {
+          values.append(table[Int(image.pixels[source])])
           source += 3
         }
         values.append(
-          contentsOf: repeatElement(table[0], count: width - left - visible.width))
+          contentsOf: repeatElement(table[0], count: columns.count - before - inside.count))
       }
     }
     return values
