@@ -18,12 +18,12 @@ struct CalibrationSubject {
 }
 
 extension CalibrationSubject {
-  /// How most numbers of a checkpoint are stored, and what they were.
+  /// How most numbers of a checkpoint's decoder layers are stored, and what they were.
   static func types(of checkpoint: Checkpoint, in plan: PackPlan) -> (
     stored: String, source: String
   ) {
     types(
-      checkpoint.tensors.map { key, tensor in
+      checkpoint.tensors.filter { isDecoder($0.key) }.map { key, tensor in
         (plan.encodings[key]?.name ?? "-", tensor.format.name, tensor.shape.elementCount ?? 0)
       })
   }
@@ -31,8 +31,12 @@ extension CalibrationSubject {
   /// The same of a packed file.
   static func types(of file: VTWMFile) -> (stored: String, source: String) {
     types(
-      file.tensorInfos.map { ($0.encoding.name, $0.sourceType, $0.shape.elementCount ?? 0) })
+      file.tensorInfos.filter { isDecoder($0.key) }.map {
+        ($0.encoding.name, $0.sourceType, $0.shape.elementCount ?? 0)
+      })
   }
+
+  private static func isDecoder(_ key: TensorKey) -> Bool { ModelPart(of: key.role) == .decoder }
 
   private static func types(
     _ tensors: [(stored: String, source: String, count: Int)]

@@ -23,8 +23,9 @@ struct VTWConvert: ParsableCommand {
     commandName: "vtwconvert",
     abstract: "Pack a LLaVA checkpoint into one .vtwm file with its withdrawal layer.",
     discussion: """
-      The input is a Hugging Face folder, a .safetensors file with its siblings, a \
-      model.safetensors.index.json, or a .gguf file with its mmproj beside it. With --calib the \
+      The input is a model of LLaVA-1.5, LLaVA-NeXT or LLaVA-OneVision: a Hugging Face folder, a \
+      .safetensors file with its siblings, a model.safetensors.index.json, or a .gguf file with its \
+      mmproj beside it (not OneVision). With --calib the \
       decoder layer K after which visual rows can leave is measured on a set of images and \
       questions; without it they never leave, unless --k says so. Each task of the set becomes a \
       profile beside 'default', which serves them all.

@@ -1,6 +1,6 @@
 /// What packed weights change against those of the source, both without withdrawal.
 package struct PackingCost: Equatable, Sendable {
-  /// How most of the weights are stored, such as "q4".
+  /// How most weights of the decoder layers are stored, such as "q4".
   package var encoding: String
   /// What they were in the source, in its own words, such as "BF16".
   package var source: String
