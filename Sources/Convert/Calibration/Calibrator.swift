@@ -79,7 +79,7 @@ package struct Calibrator {
       if let source {
         let expected = try source.logits(
           batch.map(\.input),
-          pixels: { (index) throws(InputError) in try pixels(batch[index].sample) },
+          pictures: { (index) throws(InputError) in try pictures(batch[index].sample) },
           progress: { progress(share(part + (1 - part) * $0)) })
         guard let expected else { return false }
         for (index, (found, expected)) in zip(logits, expected).enumerated() {

@@ -21,17 +21,17 @@ package struct SourceModel {
   ///
   /// - Parameters:
   ///   - inputs: prompts and answers; the image rows are those of this model.
-  ///   - pixels: the images of an input, by its index.
+  ///   - pictures: the images of an input, by its index.
   ///   - progress: takes the share done, 0...1; false ends the pass.
   /// - Returns: nil if `progress` ended it.
   package func logits(
-    _ inputs: [SweepInput], pixels: (Int) throws(InputError) -> [PixelTensor],
+    _ inputs: [SweepInput], pictures: (Int) throws(InputError) -> [Picture],
     progress: (Double) -> Bool
   ) throws(InputError) -> [Rows]? {
     var inputs = inputs
     if inputs.contains(where: { $0.visual != nil }) { try enter(.images) }
     for index in inputs.indices where inputs[index].visual != nil {
-      inputs[index].visual = try model.encode(try pixels(index))
+      inputs[index].visual = try model.encode(try pictures(index))
     }
     let layerCount = Double(model.configuration.text.layerCount)
     let normed = try FullPass(model, precision: .f32).run(

@@ -113,22 +113,27 @@ package struct QuestionRunner {
   private func prepare(_ sample: Sample) throws(InputError) -> Prepared {
     let question = sample.question ?? ""
     let imageCount = sample.images.count
-    let input =
+    let marked =
       sample.isRaw
       ? try encoder.raw(question, imageCount: imageCount)
       : try encoder.firstTurn(question: question, imageCount: imageCount)
     let clock = ContinuousClock()
     let start = clock.now
-    var images: [PixelTensor] = []
-    for source in sample.images {
-      guard let imageSteps else { throw InputError(source.name, "this model takes no images") }
-      images.append(try imageSteps.pixels(of: RGBImage(source)))
-    }
+    let pictures = try pictures(sample)
     let read = clock.now
-    let visual = images.isEmpty ? nil : try model.encode(images)
+    let visual = pictures.isEmpty ? nil : try model.encode(pictures)
     return Prepared(
-      input: input, visual: visual, imageSeconds: seconds(read - start),
-      visionSeconds: images.isEmpty ? 0 : seconds(clock.now - read))
+      input: marked.expanded(pictures.map(\.layout.rowCount)), visual: visual,
+      imageSeconds: seconds(read - start),
+      visionSeconds: pictures.isEmpty ? 0 : seconds(clock.now - read))
+  }
+
+  private func pictures(_ sample: Sample) throws(InputError) -> [Picture] {
+    guard let first = sample.images.first else { return [] }
+    guard let imageSteps, let vision = model.configuration.vision else {
+      throw InputError(first.name, "this model takes no images")
+    }
+    return try imageSteps.pictures(of: sample.images, vision: vision)
   }
 
   private func answer(
