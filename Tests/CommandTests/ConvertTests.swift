@@ -756,7 +756,7 @@ import Testing
     #expect(try convert(Self.demo, "m.vtwm", ["--encoding", "q3"]).status == 64)
     for options in [
       ["--preset", "other"], ["--quantile", "0"], ["--flops", "1.5"], ["--agreement", "2"],
-      ["--shard", "1/2"], ["--merge", "a", "--calib", "b"], ["--resume"], ["--stats", "a"],
+      ["--shard", "1/2"], ["--merge", "a", "--calib", "b"], ["--stats", "a"],
       ["--max-memory", "1"], ["--flops", "0.5", "--eta", "0.1"],
       ["--preset", "paper", "--quantile", "95"], ["--compare-source"],
     ] { #expect(try convert(Self.demo, "m.vtwm", options).status == 64, "\(options)") }

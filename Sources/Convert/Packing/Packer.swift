@@ -1,7 +1,7 @@
 package import Architecture
 package import Checkpoints
 package import Kernels
-package import TensorCore
+import TensorCore
 package import VTWMFile
 
 /// Streams tensors from a checkpoint into the tiles of a pending file.

@@ -60,6 +60,9 @@ final class PackJournal {
 
   /// The setup and the entries of the journal at `path`, up to the first line that is not whole.
   static func read(_ path: String) throws(InputError) -> (setup: JSONValue, entries: [Entry]) {
+    guard PathKind(of: path) != .missing else {
+      throw InputError(path, "is missing; leave --resume out to start anew")
+    }
     let bytes = try fileBytes(at: path, limit: 64 << 20)
     var lines = bytes.split(separator: 0x0A).map(value(of:))[...]
     guard let first = lines.popFirst(), let setup = first else {

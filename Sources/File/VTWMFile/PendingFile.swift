@@ -137,6 +137,11 @@ final class PendingFile {
     guard result == 0 else { throw failure(-result) }
   }
 
+  /// Drops all bytes from `size` on, of which a longer file then has zeros.
+  func cut(at size: Int) throws(InputError) {
+    guard ftruncate(descriptor, off_t(size)) == 0 else { throw failure(errno) }
+  }
+
   /// Calls `body` with the bytes of `range`, piece by piece.
   ///
   /// - Returns: whether all of them are there.

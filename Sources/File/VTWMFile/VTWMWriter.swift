@@ -228,8 +228,21 @@ package final class VTWMWriter {
         guard entry.tensor == order[tensorIndex].description, takeOver(entry) else { break }
         kept.append(entry)
       }
+      try clearPadding()
     }
     journal = try PackJournal(journalPath, setup: setup, entries: kept)
+  }
+
+  /// Puts zeros everywhere but into the tensors that were taken over: nobody knows what happened to a
+  /// file that lay about.
+  private func clearPadding() throws(InputError) {
+    var end = 0
+    for tensor in layout.tensors.prefix(tensorIndex) {
+      let start = groupStarts[tensor.group] + tensor.range.lowerBound
+      try file.write([UInt8](repeating: 0, count: start - end), at: end)
+      end = start + tensor.range.count
+    }
+    try file.cut(at: end)
   }
 
   private static func difference(_ found: JSONValue, _ wanted: JSONValue) -> String {
