@@ -55,7 +55,7 @@ struct Evaluation {
     try calibrator.run(
       samples,
       progress: {
-        progress($0 / 2)
+        progress($0.share / 2)
         return true
       }
     ) { outcome in

@@ -20,10 +20,10 @@ package struct CalibrationOptions: Sendable {
 
 /// Measures what withdrawing at each layer does to the answers of a set.
 package struct Calibrator {
-  private let model: Model
+  let model: Model
+  let imageSteps: ImageSteps?
+  let precision: KeyValueRows.Precision
   private let encoder: PromptEncoder
-  private let imageSteps: ImageSteps?
-  private let precision: KeyValueRows.Precision
   private let options: CalibrationOptions
 
   package init(
@@ -47,19 +47,29 @@ package struct Calibrator {
   /// Sweeps over `samples` in batches that fit the memory bound.
   ///
   /// - Parameters:
-  ///   - progress: takes the share done, 0...1; false ends the run, and the batch at hand is lost.
+  ///   - progress: false ends the run, and the batch at hand is lost.
   ///   - batchDone: takes what each batch gave.
   /// - Returns: whether all samples were looked at.
   /// - Throws: `InputError` if the memory bound is too small for a sample, or by `batchDone`.
   @discardableResult
   package func run(
-    _ samples: [Sample], progress: (Double) -> Bool,
+    _ samples: [Sample], progress: (CalibrationProgress) -> Bool,
     batchDone: (Outcome) throws(InputError) -> Void
   ) throws(InputError) -> Bool {
-    try inBatches(samples, progress: progress) { (batch, refused, share) throws(InputError) in
+    let layers = Double(model.configuration.text.layerCount)
+    return try inBatches(
+      samples, progress: { progress(CalibrationProgress(share: $0)) }
+    ) { (batch, refused, share) throws(InputError) in
       var outcome = Outcome(divergences: [], refused: refused)
+      let first = Int((share(0) * Double(samples.count)).rounded())
+      let current = first..<first + batch.count + refused.count
       let work = LayerSweep(model, precision: precision).run(
-        batch.map(\.input), progress: { progress(share($0)) }
+        batch.map(\.input),
+        progress: { done in
+          progress(
+            CalibrationProgress(
+              share: share(done), samples: current, layer: Int((done * layers).rounded(.up)) - 1))
+        }
       ) { index, full, branches in
         outcome.divergences.append(
           Self.compare(
@@ -169,11 +179,7 @@ package struct Calibrator {
     _ sample: Sample, _ observe: InputObserver? = nil
   ) throws(InputError) -> SweepInput {
     let images = try pixels(sample)
-    let question = sample.question ?? ""
-    let prompt =
-      sample.isRaw
-      ? try encoder.raw(question, imageCount: images.count)
-      : try encoder.firstTurn(question: question, imageCount: images.count)
+    let prompt = try prompt(sample)
     guard let last = prompt.classes.last, ClassMask.text.contains(last) else {
       throw InputError("", "the prompt ends with an image; an answer follows text")
     }
@@ -199,6 +205,14 @@ package struct Calibrator {
     return SweepInput(
       input: input, visual: visual, answerRows: prompt.ids.count - 1..<input.ids.count,
       fullPass: fullPass)
+  }
+
+  /// The sample's question, ready to be answered.
+  func prompt(_ sample: Sample) throws(InputError) -> ModelInput {
+    let question = sample.question ?? ""
+    return sample.isRaw
+      ? try encoder.raw(question, imageCount: sample.images.count)
+      : try encoder.firstTurn(question: question, imageCount: sample.images.count)
   }
 
   private func checkLength(_ input: ModelInput) throws(InputError) {

@@ -1,0 +1,39 @@
+/// Seconds that a prompt takes up to its first token, measured at some withdrawal layers.
+package struct PrefillTimes: Equatable, Sendable {
+  package struct Point: Equatable, Sendable {
+    package var k: Int
+    /// One per round; the rounds went over all points in turn.
+    package var seconds: [Double]
+    /// The share of the decoder's operations, calculated for this very prompt.
+    package var operations: Double
+
+    package init(k: Int, seconds: [Double], operations: Double) {
+      self.k = k
+      self.seconds = seconds
+      self.operations = operations
+    }
+  }
+
+  /// The prompt's sample.
+  package var sample: String
+  package var visualRows: Int
+  package var textRows: Int
+  /// Threads and instruction set, for people.
+  package var engine: String
+  /// Vision tower and projector, which run before and whatever K is.
+  package var visionSeconds: Double
+  /// By K; the last is the layer count: never withdrawn.
+  package var points: [Point]
+
+  package init(
+    sample: String, visualRows: Int, textRows: Int, engine: String, visionSeconds: Double,
+    points: [Point]
+  ) {
+    self.sample = sample
+    self.visualRows = visualRows
+    self.textRows = textRows
+    self.engine = engine
+    self.visionSeconds = visionSeconds
+    self.points = points
+  }
+}
