@@ -14,9 +14,8 @@ extension VTWConvert {
   private static let changedSamples = 10
   // Enough to see where two answers part; a caption is longer.
   private static let answerTokens = 48
-  private static let timingRounds = 5
-  /// Seconds after which no further round of timing starts.
-  private static let timingBudget = 10.0
+  /// Rounds of timing at most, and the seconds after which no further one starts.
+  private static let timing = (rounds: 40, budget: 4.0)
 
   /// Finds out before any work whether the report can be written.
   func checkReport(inputs: [String]) throws(InputError) {
@@ -90,17 +89,18 @@ extension VTWConvert {
   ) throws(InputError) -> PrefillTimes {
     let replay = try calibrator.replay(sample)
     let layerCount = replay.layerCount
+    let full = try replay.prefillSeconds(withdrawingAt: layerCount)
+    let isSlow = full > Self.timing.budget / 4
+    // A slow model is timed once, where it matters; a fast one all along, and often.
+    let layers = Set(
+      [k, layerCount]
+        + (isSlow ? [] : [0, layerCount / 4, layerCount / 2, layerCount * 3 / 4])
+    ).sorted()
+    var taken: [Int: [Double]] = [:]
     let clock = ContinuousClock()
     let start = clock.now
-    let full = try replay.prefillSeconds(withdrawingAt: layerCount)
-    // A slow model is timed where it matters; a fast one all along.
-    let places =
-      full > Self.timingBudget / 4
-      ? [k] : [0, layerCount / 4, layerCount / 2, layerCount * 3 / 4, k]
-    let layers = Set(places + [layerCount]).sorted()
-    var taken: [Int: [Double]] = [:]
-    for round in 0..<Self.timingRounds {
-      guard round == 0 || seconds(clock.now - start) < Self.timingBudget else { break }
+    for round in 0..<(isSlow ? 1 : Self.timing.rounds) {
+      guard round == 0 || seconds(clock.now - start) < Self.timing.budget else { break }
       for layer in layers {
         taken[layer, default: []].append(try replay.prefillSeconds(withdrawingAt: layer))
       }

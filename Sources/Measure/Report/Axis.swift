@@ -18,13 +18,15 @@ struct Axis {
       low: 0, high: Double(last), isLogarithmic: false)
   }
 
-  /// Shares up to 100 %, down to what `values` need.
+  /// Shares up to 100 % or what `values` need, down to what they need.
   static func shares(_ values: [Double], fromZero: Bool) -> Axis {
+    let most = min(max(1, values.max() ?? 1), 10)
     let least = fromZero ? 0 : min(1, max(0, values.min() ?? 0))
-    let step = least >= 0.9 ? 0.02 : least >= 0.75 ? 0.05 : least >= 0.5 ? 0.1 : 0.2
+    let step =
+      most > 2 ? 1.0 : least >= 0.9 ? 0.02 : least >= 0.75 ? 0.05 : least >= 0.5 ? 0.1 : 0.2
     // Far from the next step below, so that 0.9 is not taken for less.
     let first = (least / step + 1e-9).rounded(.down)
-    let count = Int((1 / step - first).rounded())
+    let count = Int((most / step - first - 1e-9).rounded(.up))
     return Axis(
       ticks: (0...max(count, 1)).map {
         let value = (first + Double($0)) * step

@@ -7,7 +7,7 @@ struct LineChart {
     var name: String
     var style: ChartStyle
     /// Places and values, with what a pointer that rests there reads.
-    var points: [(k: Int, value: Double, note: String)]
+    var points: [(k: Int, value: Double, note: String)] = []
     /// Where the truth lies, shaded, or as bars where there is no line.
     var intervals: [(k: Int, range: ClosedRange<Double>)] = []
     var hasLine = true
@@ -27,31 +27,34 @@ struct LineChart {
   var choice: Int?
 
   private static let (width, height) = (360.0, 240.0)
-  private static let (left, right, top, bottom) = (52.0, 348.0, 24.0, 204.0)
+  private static let (left, right, top, bottom) = (52.0, 348.0, 30.0, 204.0)
 
   var markup: Markup {
     let marks = [choice.map(mark) ?? .nothing, bound.map(mark) ?? .nothing]
     return tag(
       "svg",
       [
-        "viewBox": "0 0 \(coordinate(Self.width)) \(coordinate(Self.height))", "role": "img",
+        "class": "chart", "role": "img",
+        "viewBox": "0 0 \(coordinate(Self.width)) \(coordinate(Self.height))",
         "aria-label": title, "xmlns": "http://www.w3.org/2000/svg",
       ],
       [grid] + marks + series.map(shade) + series.map(draw))
   }
 
   /// The legend of `series`, to stand below one or several charts.
-  static func legend(_ series: [(name: String, style: ChartStyle)]) -> Markup {
+  static func legend(_ series: [Series]) -> Markup {
     tag(
       "ul", ["class": "legend"],
-      series.map { name, style in
+      series.map { series in
         tag(
           "li",
           tag(
             "svg", ["viewBox": "0 0 36 12", "width": "36", "height": "12", "aria-hidden": "true"],
-            stroke("M1 6H35", style),
-            tag("path", ["class": style.markerClass, "d": style.marker(18, 6)])),
-          " ", .text(name))
+            series.hasLine
+              ? stroke("M1 6H35", series.style)
+              : tag("path", ["class": series.style.lineClass, "d": "M18 0V12"]),
+            tag("path", ["class": series.style.markerClass, "d": series.style.marker(18, 6)])),
+          " ", .text(series.name))
       })
   }
 
@@ -124,7 +127,7 @@ struct LineChart {
         "M\(coordinate(x($0.k))) \(coordinate(y($0.range.lowerBound)))"
           + "V\(coordinate(y($0.range.upperBound)))"
       }
-      return stroke(bars.joined(), series.style)
+      return tag("path", ["class": series.style.lineClass, "d": bars.joined()])
     }
     var outline = ""
     func extend(_ k: Int, _ value: Double) {

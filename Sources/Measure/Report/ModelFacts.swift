@@ -4,23 +4,23 @@ import VTWMFile
 
 /// What a model is, in short.
 enum ModelFacts {
-  static func list(_ file: VTWMFile) -> [(label: String, value: String)] {
+  static func list(_ file: VTWMFile) -> [String] {
     let configuration = file.configuration
     let text = configuration.text
     var facts = [
-      ("", "\(printable(configuration.name)) (\(printable(configuration.family)))"),
-      ("", "\(text.layerCount) decoder layers of width \(text.hiddenSize)"),
+      "\(printable(configuration.name)) (\(printable(configuration.family)))",
+      "\(text.layerCount) decoder layers of width \(text.hiddenSize)",
     ]
     if let vision = configuration.vision {
-      facts.append(("", "\(vision.rowsPerImage) visual rows per image"))
+      facts.append("\(vision.rowsPerImage) visual rows per image")
     }
     var bytes: [Encoding: Int] = [:]
     for info in file.tensorInfos { bytes[info.encoding, default: 0] += info.byteRange.count }
     let encodings = Encoding.allCases.compactMap { encoding in
       bytes[encoding].map { "\(encoding.name) \(byteText($0))" }
     }
-    facts.append(("weights", encodings.joined(separator: ", ")))
-    facts.append(("content id", String(file.contentID.prefix(16))))
+    facts.append("weights " + encodings.joined(separator: ", "))
+    facts.append("content id \(file.contentID.prefix(16))")
     return facts
   }
 }

@@ -7,6 +7,9 @@ package struct PrefillTimes: Equatable, Sendable {
     /// The share of the decoder's operations, calculated for this very prompt.
     package var operations: Double
 
+    /// What the work takes; more is what else the machine did.
+    package var least: Double { seconds.min() ?? 0 }
+
     package init(k: Int, seconds: [Double], operations: Double) {
       self.k = k
       self.seconds = seconds

@@ -43,7 +43,8 @@ extension ReportPage {
       choice: usedK)
     var legend = LineChart.legend(
       zip(tasks, styles).map { task, style in
-        (printable(task.name) + (task.k.map { ", alone K = \($0)" } ?? ""), style)
+        LineChart.Series(
+          name: printable(task.name) + (task.k.map { ", alone K = \($0)" } ?? ""), style: style)
       })
     if record.tasks.count > tasks.count {
       legend = .group([
@@ -87,9 +88,11 @@ extension ReportPage {
         "figure", tag("h3", .text(printable(task.name))), chart.markup,
         tag("figcaption", .text(caption)))
     }
-    var legend = [(name: "samples that chose K, shaded: 95 % confidence", style: chosen)]
+    var legend = [
+      LineChart.Series(name: "samples that chose K, shaded: 95 % confidence", style: chosen)
+    ]
     if tasks.contains(where: { !$0.heldOutCurve.isEmpty }) {
-      legend.append((name: "samples kept apart", style: heldOut))
+      legend.append(LineChart.Series(name: "samples kept apart", style: heldOut))
     }
     return .group([LineChart.legend(legend), tag("div", ["class": "charts"], figures)])
   }
@@ -100,7 +103,7 @@ extension ReportPage {
 
   private var leastAgreement: (value: Double, label: String)? {
     guard let share = record.agreement, share > 0, record.rule != "budget" else { return nil }
-    return (share, "at least \(percent(share, share == 1 ? 0 : 1))")
+    return (share, "at least \(fixed(100 * share, 1)) %")
   }
 
   private func divergenceAxis(_ tasks: [CalibrationRecord.Task]) -> Axis {

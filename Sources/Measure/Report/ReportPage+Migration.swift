@@ -25,7 +25,9 @@ extension ReportPage {
           missing from it on. Once both are small, the text rows hold what they need.
           """),
         LineChart.legend(
-          Self.classStyles.map { (Self.title($0.name), $0.style) }),
+          Self.classStyles.map {
+            LineChart.Series(name: Self.title($0.name), style: $0.style)
+          }),
         tag("div", ["class": "charts"], figures), heatMap(groups), taskHeatMap,
       ])
   }
@@ -74,7 +76,7 @@ extension ReportPage {
       series: series, choice: usedK)
     return tag(
       "figure", tag("h3", "Change if the image is missing from a layer on"), chart.markup,
-      LineChart.legend(series.map { ($0.name, $0.style) }))
+      LineChart.legend(series))
   }
 
   /// Every number of the charts, shaded.

@@ -12,13 +12,19 @@ extension ReportPage {
       return row(
         [
           printable(task.name), nats(withdrawn), nats(task.packing?.meanKL),
-          interval(task.packing?.meanInterval), ratio(withdrawn, task.packing?.meanKL),
+          ratio(withdrawn, task.packing?.meanKL),
           percent(usedK < record.layerCount ? task.point(usedK)?.agreement : 1),
           percent(task.packing?.agreement),
-        ], ranges: [3])
+        ],
+        ranges: [
+          1: usedK < record.layerCount ? interval(task.point(usedK)?.meanInterval) : "",
+          2: interval(task.packing?.meanInterval),
+        ])
     }
-    var intro = "The same statistic on the same samples: withdrawal at K = \(usedK) against the packed "
-    intro += "model without it, and \(encoding) weights against \(source), both without withdrawal. "
+    var intro =
+      "The same statistic on the same samples: withdrawal at K = \(usedK) against the packed "
+    intro +=
+      "model without it, and \(encoding) weights against \(source), both without withdrawal. "
     intro += comparison(tasks.last, encoding)
     return section(
       "Withdrawal beside quantisation",
@@ -26,7 +32,7 @@ extension ReportPage {
         tag("p", .text(intro)),
         table(
           [
-            "task", "mean KL: withdrawal", "mean KL: \(encoding)", "95 %", "withdrawal costs",
+            "task", "mean KL: withdrawal", "mean KL: \(encoding)", "withdrawal costs",
             "agreement: withdrawal", "agreement: \(encoding)",
           ], rows),
       ])

@@ -46,8 +46,12 @@ extension ReportPage {
     var items = [("Question", said(answers.question))]
     if let expected = answers.expected { items.append(("The set's answer", said(expected))) }
     let common = commonStart(answers.full, answers.withdrawn)
-    items.append(("All rows in all layers", said(answers.full, from: common)))
-    items.append(("Visual rows leave at K = \(k)", said(answers.withdrawn, from: common)))
+    if answers.full == answers.withdrawn {
+      items.append(("With and without withdrawal at K = \(k)", said(answers.full)))
+    } else {
+      items.append(("Without withdrawal", said(answers.full, from: common)))
+      items.append(("With withdrawal at K = \(k)", said(answers.withdrawn, from: common)))
+    }
     telling.append(
       tag(
         "dl", [:],
@@ -60,7 +64,7 @@ extension ReportPage {
         [
           "src": thumbnail.address, "alt": "the sample's picture",
           "width": String(thumbnail.width), "height": String(thumbnail.height),
-          "class": max(thumbnail.width, thumbnail.height) <= 128 ? "small" : "photo",
+          "class": max(thumbnail.width, thumbnail.height) <= 64 ? "small" : "photo",
         ])
     }
     return tag(
@@ -70,7 +74,7 @@ extension ReportPage {
 
   /// How many characters both texts begin with.
   private func commonStart(_ a: String, _ b: String) -> Int {
-    a == b ? a.count : zip(a, b).prefix { $0 == $1 }.count
+    zip(a, b).prefix { $0 == $1 }.count
   }
 
   /// `text`, cut if it is long, with what stands behind `common` characters marked.

@@ -15,8 +15,8 @@ extension ReportPage {
     let chart = LineChart(
       title: "Cost over the withdrawal layer K, as shares of the full model",
       layerCount: record.layerCount, yTitle: "share of what no withdrawal costs",
-      y: .shares([], fromZero: true), series: series, choice: usedK)
-    let loss = lossOverWork
+      y: .shares(series.flatMap { $0.points.map(\.value) }, fromZero: true), series: series,
+      choice: usedK)
     var content = [
       tag(
         "p",
@@ -24,10 +24,14 @@ extension ReportPage {
         Calculated for a prompt of one image and 64 rows of text. The vision tower runs before, and \
         costs the same at every K.
         """),
-      tag("div", ["class": "charts wide"], tag("figure", chart.markup), loss),
-      LineChart.legend(series.map { ($0.name, $0.style) }),
+      tag(
+        "div", ["class": "charts wide"],
+        tag("figure", chart.markup, LineChart.legend(series)),
+        times.map(timing) ?? budgets),
     ]
-    if let times { content += timing(times) }
+    if times != nil {
+      content.append(tag("details", tag("summary", "What a budget buys"), budgets))
+    }
     content.append(
       tag(
         "details", tag("summary", "Every K in numbers"),
@@ -45,21 +49,21 @@ extension ReportPage {
   }
 
   /// What a budget buys: each K that no cheaper one matches.
-  private var lossOverWork: Markup {
+  private var budgets: Markup {
     let best = record.costs.filter(\.isPareto)
     guard !best.isEmpty else { return .nothing }
     return tag(
       "figure",
       table(
-        ["what a budget buys", "FLOPs", "KV bytes", "worst mean KL"],
+        ["K", "FLOPs", "KV bytes", "worst mean KL"],
         best.map { cost in
           row(
             [
-              "K = \(cost.k)", percent(cost.operations, 0),
+              String(cost.k), percent(cost.operations, 0),
               cost.keyValueBytes.map(byteText) ?? "-", nats(cost.worstMeanKL),
             ], isChosen: cost.k == usedK)
         }),
-      tag("figcaption", "Rows that no cheaper K matches in its worst task."))
+      tag("figcaption", "Each K that loses less in its worst task than any cheaper one."))
   }
 
   private func shares(
@@ -73,43 +77,40 @@ extension ReportPage {
   }
 
   private func measured(_ times: PrefillTimes, _ style: ChartStyle) -> LineChart.Series {
-    let full = median(times.points.last?.seconds ?? [])
-    guard full > 0 else { return LineChart.Series(name: "", style: style, points: []) }
+    let full = times.points.last?.least ?? 0
+    guard full > 0 else { return LineChart.Series(name: "", style: style) }
     return LineChart.Series(
-      name: "time of the prefill, measured (bars: least to greatest)", style: style,
+      name: "time of the prefill, measured (bars: up to the median)", style: style,
       points: times.points.map {
-        ($0.k, median($0.seconds) / full, "K = \($0.k): \(timeText(median($0.seconds)))")
+        ($0.k, $0.least / full, "K = \($0.k): \(timeText($0.least))")
       },
-      intervals: times.points.compactMap { point in
-        guard let least = point.seconds.min(), let greatest = point.seconds.max() else {
-          return nil
-        }
-        return (point.k, least / full...greatest / full)
-      }, hasLine: false)
+      intervals: times.points.map { ($0.k, $0.least / full...median($0.seconds) / full) },
+      hasLine: false)
   }
 
-  private func timing(_ times: PrefillTimes) -> [Markup] {
-    let full = median(times.points.last?.seconds ?? [])
+  private func timing(_ times: PrefillTimes) -> Markup {
+    let full = times.points.last?.least ?? 0
     let rounds = times.points.first?.seconds.count ?? 0
-    var intro = "One sample of the set, \(printable(times.sample)), with \(times.visualRows) visual "
-    intro += "and \(times.textRows) text rows; \(times.engine); "
-    intro += rounds == 1 ? "one round" : "medians of \(rounds) interleaved rounds"
-    intro += ", whatever else the machine did. Vision tower and projector took "
-    intro += "\(timeText(times.visionSeconds)) before."
-    return [
-      tag("h3", "Measured on this machine"), tag("p", .text(intro)),
+    var note = "Measured on one sample of the set, \(printable(times.sample)), with "
+    note += "\(times.visualRows) visual and \(times.textRows) text rows; \(times.engine); "
+    note +=
+      rounds == 1
+      ? "once, whatever else the machine did"
+      : "the least of \(rounds) interleaved rounds, in small print their median"
+    note += ". Vision tower and projector took \(timeText(times.visionSeconds)) before."
+    return tag(
+      "figure",
       table(
-        ["K", "prefill", "least … greatest", "of the full prefill", "FLOPs of this prompt"],
+        ["K", "prefill, measured", "of the full prefill", "FLOPs of this prompt, calculated"],
         times.points.map { point in
-          let range = [point.seconds.min() ?? 0, point.seconds.max() ?? 0].map(timeText)
-          return row(
+          row(
             [
               point.k == record.layerCount ? "\(point.k) (never)" : String(point.k),
-              timeText(median(point.seconds)), range.joined(separator: " … "),
-              percent(full > 0 ? median(point.seconds) / full : nil, 0),
+              timeText(point.least), percent(full > 0 ? point.least / full : nil, 0),
               percent(point.operations, 0),
-            ], isChosen: point.k == usedK, ranges: [2])
+            ], isChosen: point.k == usedK,
+            ranges: rounds > 1 ? [1: timeText(median(point.seconds))] : [:])
         }),
-    ]
+      tag("figcaption", .text(note)))
   }
 }

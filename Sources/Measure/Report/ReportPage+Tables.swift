@@ -11,9 +11,13 @@ extension ReportPage {
         tag("tbody", [:], rows.map { .group($0) })))
   }
 
-  func row(_ cells: [String], isChosen: Bool = false, ranges: Set<Int> = []) -> [Markup] {
+  /// A row of cells.
+  ///
+  /// - Parameter ranges: the interval of a cell, by its column; it stands below.
+  func row(_ cells: [String], isChosen: Bool = false, ranges: [Int: String] = [:]) -> [Markup] {
     let cells = cells.enumerated().map { index, cell in
-      tag("td", ranges.contains(index) ? ["class": "range"] : [:], .text(cell))
+      let range = ranges[index] ?? ""
+      return tag("td", .text(cell), range.isEmpty ? .nothing : tag("small", .text(range)))
     }
     return [isChosen ? tag("tr", ["class": "chosen"], cells) : tag("tr", [:], cells)]
   }
@@ -29,23 +33,27 @@ extension ReportPage {
       return row(
         [
           printable(task.name), task.k.map(String.init) ?? "-",
-          "\(task.samples.map(String.init) ?? "-") + \(task.heldOutSamples)",
-          nats(chosen?.meanKL), interval(chosen?.meanInterval),
-          nats(apart?.meanKL), interval(apart?.meanInterval),
-          percent(chosen?.agreement), percent(apart?.agreement),
-          interval(apart?.agreementInterval, isShare: true), verdict(apart),
-        ], ranges: [4, 6, 9])
+          task.samples.map(String.init) ?? "-", nats(chosen?.meanKL), percent(chosen?.agreement),
+          String(task.heldOutSamples), nats(apart?.meanKL), percent(apart?.agreement),
+          verdict(apart),
+        ],
+        ranges: [
+          3: interval(chosen?.meanInterval),
+          4: interval(chosen?.agreementInterval, isShare: true),
+          6: interval(apart?.meanInterval), 7: interval(apart?.agreementInterval, isShare: true),
+        ])
     }
     var intro = "At K = \(usedK). Samples kept apart had no part in the choice"
     intro += record.rule == "budget" ? "." : "; where they miss the criterion, K moves up."
+    intro += " Small print: 95 % confidence."
     return section(
       "On samples kept apart",
       [
         tag("p", .text(intro)),
         table(
           [
-            "task", "K alone", "samples", "mean KL", "95 %", "kept apart: mean KL", "95 %",
-            "agreement", "kept apart", "95 %", "verdict",
+            "task", "K alone", "samples", "mean KL", "agreement", "kept apart",
+            "mean KL", "agreement", "verdict",
           ], rows),
       ])
   }
@@ -102,17 +110,21 @@ extension ReportPage {
           let apart = task.heldOutPoint(point.k)
           return row(
             [
-              String(point.k), nats(point.meanKL), interval(point.meanInterval), nats(point.p95KL),
-              nats(point.maxKL), percent(point.agreement),
-              interval(point.agreementInterval, isShare: true), nats(apart?.meanKL),
-              percent(apart?.agreement),
-            ], isChosen: point.k == usedK, ranges: [2, 6])
+              String(point.k), nats(point.meanKL), nats(point.p95KL), nats(point.maxKL),
+              percent(point.agreement), nats(apart?.meanKL), percent(apart?.agreement),
+            ], isChosen: point.k == usedK,
+            ranges: [
+              1: interval(point.meanInterval),
+              4: interval(point.agreementInterval, isShare: true),
+              5: interval(apart?.meanInterval),
+              6: interval(apart?.agreementInterval, isShare: true),
+            ])
         }
         return tag(
           "details", tag("summary", .text("\(printable(task.name)): all numbers")),
           table(
             [
-              "K", "mean KL", "95 %", "p95", "max", "agreement", "95 %", "kept apart: mean KL",
+              "K", "mean KL", "95th percentile", "greatest", "agreement", "kept apart: mean KL",
               "agreement",
             ], rows))
       })

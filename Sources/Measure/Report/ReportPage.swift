@@ -8,8 +8,8 @@ package import VTWMFile
 /// The numbers are those of the file's calibration record; what a conversion measured beside it can
 /// be given along.
 package struct ReportPage {
-  /// What the model is, for people: labels with values.
-  private let facts: [(label: String, value: String)]
+  /// What the model is, for people.
+  private let facts: [String]
   private let fileName: String
   /// The withdrawal layer of the default profile.
   let usedK: Int
@@ -18,9 +18,26 @@ package struct ReportPage {
   let times: PrefillTimes?
   let samples: [ChangedSample]
 
+  /// A page of plain values.
+  ///
   /// - Parameters:
-  ///   - times: what a prompt took in this conversion.
-  ///   - samples: those whose answers change most at `ReportPage.comparedLayer`.
+  ///   - usedK: the withdrawal layer of the default profile.
+  ///   - samples: those whose answers change most at `comparedLayer`.
+  package init(
+    fileName: String, facts: [String], usedK: Int, profiles: [(name: String, k: Int)],
+    record: CalibrationRecord, times: PrefillTimes? = nil, samples: [ChangedSample] = []
+  ) {
+    self.fileName = fileName
+    self.facts = facts
+    self.usedK = usedK
+    self.profiles = profiles
+    self.record = record
+    self.times = times
+    self.samples = samples
+  }
+
+  /// What `file` holds, with what was measured beside it.
+  ///
   /// - Throws: `InputError` if the file was not calibrated.
   package init(
     _ file: VTWMFile, times: PrefillTimes? = nil, samples: [ChangedSample] = []
@@ -30,13 +47,13 @@ package struct ReportPage {
         file.path, "was not calibrated, so there is nothing to report; see vtwconvert --calib")
     }
     let schedule = file.schedule
-    fileName = file.path.split(separator: "/").last.map(String.init) ?? file.path
-    facts = ModelFacts.list(file)
-    usedK = schedule.profiles[schedule.defaultProfile].withdrawalLayer
-    profiles = schedule.profiles.map { ($0.name, $0.withdrawalLayer) }
-    self.record = CalibrationRecord(record, layerCount: schedule.layerCount)
-    self.times = times
-    self.samples = samples
+    self.init(
+      fileName: file.path.split(separator: "/").last.map(String.init) ?? file.path,
+      facts: ModelFacts.list(file),
+      usedK: schedule.profiles[schedule.defaultProfile].withdrawalLayer,
+      profiles: schedule.profiles.map { ($0.name, $0.withdrawalLayer) },
+      record: CalibrationRecord(record, layerCount: schedule.layerCount), times: times,
+      samples: samples)
   }
 
   /// The layer at which answers with and without withdrawal are set side by side: the one in use, or
@@ -67,7 +84,7 @@ package struct ReportPage {
         tag("title", .text(title)), tag("style", .text(StyleSheet.text))),
       tag(
         "body",
-        tag("header", tag("h1", .text(title)), summary, tiles, reasons),
+        tag("header", tag("h1", .text(title)), summary, tiles, meaning, reasons),
         tag(
           "main", curves, heldOut, savings, thresholds, migration, packing, changedSamples, setup),
         tag("footer", tag("p", "Written by vtwm; formats/calibration.md defines every number."))))
@@ -82,11 +99,7 @@ package struct ReportPage {
   // MARK: What leads the page
 
   private var summary: Markup {
-    tag(
-      "p", ["class": "lead"],
-      .text(
-        facts.map { $0.label.isEmpty ? $0.value : "\($0.label) \($0.value)" }.joined(
-          separator: " · ")))
+    tag("p", ["class": "lead"], .text(facts.joined(separator: " · ")))
   }
 
   private var tiles: Markup {
@@ -108,8 +121,8 @@ package struct ReportPage {
     {
       tiles.append(
         (
-          percent(median(measured.seconds) / median(full.seconds), 0),
-          "of the prefill's time, measured"
+          percent(measured.least / full.least, 0),
+          "of the full prefill's time, measured"
         ))
     }
     if let worst = record.worstTask(at: usedK) {
@@ -126,6 +139,15 @@ package struct ReportPage {
       tiles.map { value, label in
         tag("div", ["class": "tile"], tag("b", .text(value)), tag("span", .text(label)))
       })
+  }
+
+  private var meaning: Markup {
+    tag(
+      "p",
+      """
+      The image's rows leave the decoder at layer K. Leaving earlier costs less; leaving too early \
+      changes answers. This is the evidence for the K of this file.
+      """)
   }
 
   private var reasons: Markup {

@@ -52,8 +52,8 @@ enum StyleSheet {
     .charts { display: grid; gap: 1.25rem 1.5rem; margin: 1rem 0;
       grid-template-columns: repeat(auto-fit, minmax(min(20rem, 100%), 1fr)) }
     .charts.wide { grid-template-columns: repeat(auto-fit, minmax(min(24rem, 100%), 1fr)) }
-    figure { margin: 0; max-width: 34rem; break-inside: avoid }
-    figure svg { display: block; width: 100%; height: auto }
+    figure { margin: 0; max-width: 31rem; break-inside: avoid }
+    svg.chart { display: block; width: 100%; height: auto }
     figcaption { font-size: .875rem }
     svg text { fill: var(--ink); font-family: system-ui, sans-serif; font-size: 11px }
     svg .axis { fill: var(--soft) }
@@ -71,12 +71,14 @@ enum StyleSheet {
     table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums }
     th, td { padding: .2rem .6rem; text-align: right; white-space: nowrap;
       border-bottom: 1px solid var(--rule) }
-    th { color: var(--soft); font-weight: 600; vertical-align: bottom }
-    th:first-child, td:first-child { text-align: left; padding-left: .2rem }
+    th { color: var(--soft); font-weight: 600; vertical-align: bottom; white-space: normal }
+    th:first-child, td:first-child { text-align: left; padding-left: .2rem; position: sticky;
+      left: 0; background: var(--page) }
     td.words { text-align: left; white-space: normal; min-width: 12rem }
-    tr.chosen td { background: var(--card); font-weight: 600;
+    tr.chosen td, tr.chosen td:first-child { background: var(--card); font-weight: 600;
       border-top: 2px solid var(--ink); border-bottom: 2px solid var(--ink) }
-    td.range { color: var(--soft) }
+    td.range, td small { color: var(--soft) }
+    td small { display: block; font-size: .75rem }
     td.heat { background: rgb(var(--heat) / calc(var(--share) * 60%)); text-align: center;
       min-width: 4rem; print-color-adjust: exact; -webkit-print-color-adjust: exact }
     .samples { display: grid; gap: 1rem; margin: 1rem 0;
@@ -87,7 +89,7 @@ enum StyleSheet {
       max-width: 100% }
     article img { display: block; max-width: 10rem; max-height: 10rem; width: auto; height: auto;
       border: 1px solid var(--rule) }
-    article img.small { width: 8rem; image-rendering: pixelated }
+    article img.small { width: 6rem; image-rendering: pixelated }
     article .telling { flex: 1 1 14rem; min-width: 0 }
     dl { margin: .5rem 0 0 }
     dt { color: var(--soft); font-size: .8rem; margin-top: .35rem }
@@ -102,7 +104,11 @@ enum StyleSheet {
       body { max-width: none; padding: 0; font-size: 10pt }
       h2 { break-after: avoid }
       .charts, .charts.wide { grid-template-columns: repeat(2, 1fr) }
-      .samples { grid-template-columns: 1fr }
+      .samples { grid-template-columns: repeat(2, 1fr); gap: .5rem }
+      article { padding: .5rem .6rem; gap: .5rem }
+      article img { max-width: 6.5rem; max-height: 6.5rem }
+      article .telling { flex-basis: 9rem }
+      section p { break-after: avoid }
       .scroll { overflow: visible }
       table { font-size: 8pt }
       th, td { padding: .15rem .35rem }
