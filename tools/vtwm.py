@@ -872,7 +872,39 @@ def calibration(args):
                     for key, value in statistics_at(chosen, k).items():
                         need(math.isclose(point[key], value, rel_tol=1e-15),
                              f"{task['name']}, K = {k}: {key} is {point[key]}, by the statistics {value}")
+            chosen = [
+                sample for sample in measured
+                if not sample["held_out"] and (task is record["pooled"] or sample["task"] == task["name"])
+            ]
+            check_migration(task, [sample["migration"] for sample in chosen if "migration" in sample], record["layers"])
+            check_packing(task, [sample["packing"] for sample in chosen if "packing" in sample])
         print(f"{len(measured)} measured samples give these curves")
+
+
+QUANTITIES = ("system", "visual", "question", "answer", "change")
+
+
+def check_migration(task, samples, layers):
+    """Compares a task's means per layer, of attention by class and of the change, with the samples' sums."""
+    need(bool(samples) == ("migration" in task), f"{task['name']}: statistics and record differ in 'migration'")
+    for group, found in task.get("migration", {}).items():
+        rows = sum(sample[group]["rows"] for sample in samples)
+        need(found["rows"] == rows, f"{task['name']}: {found['rows']} rows of {group}, by the statistics {rows}")
+        for index, name in enumerate(QUANTITIES):
+            for layer in range(layers):
+                total = sum(int(sample[group]["sums"][layer][index]) for sample in samples)
+                need(math.isclose(found[name][layer], total * 2.0 ** -40 / max(1, rows), rel_tol=1e-15),
+                     f"{task['name']}, {group}, layer {layer}: '{name}' is {found[name][layer]}")
+
+
+def check_packing(task, samples):
+    """Compares what packing costs in a task with the samples' divergences."""
+    need(bool(samples) == ("packing" in task), f"{task['name']}: statistics and record differ in 'packing'")
+    if samples:
+        whole = statistics_at([{"kl": [sample["kl"]], "agrees": [sample["agrees"]]} for sample in samples], 0)
+        for key in ("mean_kl", "p95_kl", "max_kl", "agreement"):
+            need(math.isclose(task["packing"][key], whole[key], rel_tol=1e-15),
+                 f"{task['name']}: packing costs {key} {task['packing'][key]}, by the statistics {whole[key]}")
 
 
 def merged_statistics(paths, layers):
@@ -884,7 +916,7 @@ def merged_statistics(paths, layers):
         need(part.get("format") == "vtwm-statistics" and part.get("version") == 1, f"{path}: not version 1")
         need(part["layers"] == layers, f"{path}: other layers")
         names = ("model", "set", "samples", "layers", "answer_tokens", "seed", "holdout", "set_warnings", "set_refused")
-        own = [part[name] for name in names]
+        own = [part[name] for name in names] + [part.get("compare_source", False)]
         need(shared in (None, own), f"{path}: belongs to other statistics")
         shared = own
         order = [(s["held_out"], s["task"].encode(), s["id"].encode()) for s in part["measured"]]
@@ -894,6 +926,13 @@ def merged_statistics(paths, layers):
             count = len(rows[0])
             need(len(sample["kl"]) == len(sample["agrees"]) == layers and 1 <= count <= part["answer_tokens"]
                  and all(len(row) == count for row in rows), f"{path}: {sample['id']!a} has rows of other lengths")
+            packing = sample.get("packing", {"kl": [], "agrees": ""})
+            need(own[-1] == ("packing" in sample)
+                 and len(packing["kl"]) == len(packing["agrees"]) == (count if own[-1] else 0),
+                 f"{path}: {sample['id']!a} has a wrong 'packing'")
+            for group in sample.get("migration", {}).values():
+                need(group["rows"] >= 0 and [len(row) for row in group["sums"]] == [len(QUANTITIES)] * layers,
+                     f"{path}: {sample['id']!a} has a wrong 'migration'")
         ids = [sample["id"] for sample in part["measured"] + part["refused"]]
         need(len(set(ids)) == len(ids) and not done & set(ids), f"{path}: a sample counts twice")
         done |= set(ids)

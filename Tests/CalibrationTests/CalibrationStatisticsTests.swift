@@ -23,7 +23,14 @@ import Testing
       SampleDivergence(
         task: index % 2 == 0 ? "é" : "b", id: "s\(index)",
         kl: index == 5 ? kl.map { $0.map { _ in .infinity } } : kl,
-        agrees: kl.map { row in row.map { $0 < 1 } }))
+        agrees: kl.map { row in row.map { $0 < 1 } },
+        migration: index % 5 == 2
+          ? nil
+          : SampleMigration(question: sums(index, &random), answer: sums(1, &random))))
+  }
+
+  private static func sums(_ rows: Int, _ random: inout SplitMix64) -> SampleMigration.Sums {
+    .init(rowCount: rows, ticks: (0..<2).map { _ in (0..<5).map { _ in random.next() >> 12 } })
   }
 
   private static func statistics(
@@ -64,13 +71,35 @@ import Testing
     #expect(infinite.kl[0].allSatisfy { $0 == 0x1p24 })
   }
 
-  /// The page's example, written by hand.
-  @Test func readsAndWritesTheExample() throws {
-    let path = repositoryPath("formats/examples/tiny.stats")
+  private func example(_ name: String) throws -> CalibrationStatistics {
+    let path = repositoryPath("formats/examples/\(name)")
     let example = try CalibrationStatistics(at: path)
     #expect(
       example.json.text + "\n"
         == String(decoding: try fileBytes(at: path, limit: 9999), as: UTF8.self))
+    return example
+  }
+
+  /// The same samples, compared with their source, one of them with its migration.
+  @Test func readsAndWritesTheExampleWithEverything() throws {
+    let found = try example("tiny-source.stats")
+    #expect(found.setup.comparesSource)
+    let samples = found.divergences(heldOut: false)
+    let tick = 0x1p-40
+    #expect(samples[0].packing == AnswerDivergence(kl: [0, tick], agrees: [true, false]))
+    #expect(samples[1].migration == nil)
+    #expect(
+      samples[2].migration
+        == SampleMigration(
+          question: .init(rowCount: 0, ticks: [[0, 0, 0, 0, 0], [0, 0, 0, 0, 0]]),
+          answer: .init(
+            rowCount: 3,
+            ticks: [[1 << 40, 1 << 39, 3 << 39, 1, 2], [3 << 40, 0, 0, 0, .max]])))
+  }
+
+  /// The page's example, written by hand; its samples have no migration, as in older files.
+  @Test func readsAndWritesTheExample() throws {
+    let example = try example("tiny.stats")
     var made = CalibrationStatistics(
       .init(
         model: String(repeating: "0f", count: 32), set: "c0ffee", sampleCount: 5, layerCount: 2,
@@ -128,6 +157,7 @@ import Testing
     let changes: [(String, (inout CalibrationStatistics.Setup) -> Void)] = [
       ("another model", { $0.model = "x" }), ("other answer tokens", { $0.answerTokens = 4 }),
       ("another seed", { $0.seed = 1 }), ("another held-out share", { $0.holdout = 0.5 }),
+      ("another use of --compare-source", { $0.comparesSource = true }),
       ("another set", { $0.set = "x" }), ("another set", { $0.sampleCount = 13 }),
     ]
     for (what, change) in changes {
@@ -150,6 +180,12 @@ import Testing
     ("\"refused\":[{", "\"refused\":[1,{", "'refused'"),
     ("\"id\":\"s1\"", "\"id\":\"s0\"", "twice"), ("\"kl\":[[", "\"kl\":[[-1,", "sample 0"),
     ("}", "", "not a statistics file"),
+    ("\"set_warnings\"", "\"compare_source\":true,\"set_warnings\"", "sample 0: 'packing'"),
+    ("\"sums\":[[", "\"sums\":[[1,", "sample 0: 'migration'"),
+    ("\"sums\":[[", "\"sums\":[[0,0,0,0,0],[", "sample 0: 'migration'"),
+    ("\"rows\":1", "\"rows\":-1", "sample 0: 'migration'"),
+    ("\"sums\":[[", "\"sums\":[[-", "sample 0: 'migration'"),
+    ("\"question\":{", "\"other\":{", "sample 0: 'migration'"),
   ])
   func damagedFilesAreRefused(old: String, new: String, says: String) throws {
     let text = Self.statistics(Array(0..<12)).json.text

@@ -15,31 +15,6 @@ import Testing
     return configuration
   }
 
-  /// A prompt: text rows, an image of `visual` rows, text rows; then `answer` more.
-  private static func input(
-    before: Int, visual: [Int], after: Int, answer: Int, seed: UInt64
-  ) -> SweepInput {
-    var input = ModelInput(ids: [], classes: [], imageCount: visual.count, imageRanges: [])
-    func add(_ count: Int, _ tokenClass: TokenClass) {
-      for _ in 0..<count { input.ids.append(Int32(5 + (input.ids.count * 7) % 50)) }
-      input.classes += Array(repeating: tokenClass, count: count)
-    }
-    add(before, .system)
-    for (index, rows) in visual.enumerated() {
-      if index > 0 { add(1, .user) }
-      input.imageRanges.append(input.ids.count..<input.ids.count + rows)
-      add(rows, .visual)
-    }
-    add(after, .user)
-    add(answer, .generated)
-    let rows = Rows(count: visual.reduce(0, +), width: 24)
-    rows.fill(from: randomFloats(rows.count * 24, seed: seed))
-    let count = input.ids.count
-    return SweepInput(
-      input: input, visual: visual.isEmpty ? nil : rows,
-      answerRows: count - answer - 1..<count)
-  }
-
   /// The logits at the answer rows by the ordinary forward pass, row by row.
   private static func bruteForce(
     _ input: SweepInput, k: Int, model: Model, precision: KeyValueRows.Precision
@@ -67,15 +42,16 @@ import Testing
     let layerCount = configuration.text.layerCount
     let model = try Model(configuration, try TinyModel.tensors(configuration), Compute(threads: 2))
     let inputs = [
-      Self.input(before: 2, visual: [9], after: 2, answer: 2, seed: 0),
-      Self.input(before: 2, visual: [9, 9], after: 3, answer: 2, seed: 1),
-      Self.input(before: 4, visual: [], after: 3, answer: 2, seed: 2),
-      Self.input(before: 0, visual: [9], after: 1, answer: 0, seed: 3),
-      Self.input(before: 3, visual: [9], after: 400, answer: 1, seed: 4),
+      SweepInput.random(before: 2, visual: [9], after: 2, answer: 2, seed: 0),
+      SweepInput.random(before: 2, visual: [9, 9], after: 3, answer: 2, seed: 1),
+      SweepInput.random(before: 4, visual: [], after: 3, answer: 2, seed: 2),
+      SweepInput.random(before: 0, visual: [9], after: 1, answer: 0, seed: 3),
+      SweepInput.random(before: 3, visual: [9], after: 400, answer: 1, seed: 4),
     ]
     var seen = 0
     let work = LayerSweep(model, precision: precision).run(inputs, progress: { _ in true }) {
-      index, full, branches in
+      index, finding in
+      let (full, branches) = (finding.full, finding.branches)
       seen += 1
       for k in 0...layerCount {
         guard
@@ -108,7 +84,7 @@ import Testing
     var configuration = Self.configuration(layers: 5)
     configuration.endOfTextIDs = []
     let model = try Model(configuration, try TinyModel.tensors(configuration), Compute(threads: 2))
-    let prompt = Self.input(before: 3, visual: visual, after: 4, answer: 0, seed: 7)
+    let prompt = SweepInput.random(before: 3, visual: visual, after: 4, answer: 0, seed: 7)
     let answer = try GreedyAnswer(
       prompt.input, visual: prompt.visual, mostTokens: 6, model: model, precision: precision)
     #expect(answer.ids.count == 6)
@@ -121,7 +97,7 @@ import Testing
     recorded.fullPass = answer.record
     var results: [[Float]] = []
     LayerSweep(model, precision: precision).run([plain, recorded], progress: { _ in true }) {
-      _, full, branches in results += [full.copy(), branches.copy()]
+      _, finding in results += [finding.full.copy(), finding.branches.copy()]
     }
     let tolerance: Float = precision == .f32 ? 1e-5 : 1e-3
     expectClose(results[2], results[0], relative: tolerance, "full pass")
@@ -140,7 +116,7 @@ import Testing
   func allLayersCostAtMostThreePrefills(hasAnswer: Bool, textBefore: Int) throws {
     let configuration = Self.configuration(layers: 32)
     let model = try Model(configuration, try TinyModel.tensors(configuration), Compute(threads: 2))
-    var input = Self.input(
+    var input = SweepInput.random(
       before: textBefore, visual: [576], after: 64 - textBefore, answer: hasAnswer ? 7 : 0, seed: 1)
     var work = SweepWork()
     if !hasAnswer {
@@ -153,7 +129,7 @@ import Testing
       work = found.work
     }
     work += try #require(
-      LayerSweep(model, precision: .f16).run([input], progress: { _ in true }) { _, _, _ in })
+      LayerSweep(model, precision: .f16).run([input], progress: { _ in true }) { _, _ in })
     let text = TextConfiguration(
       layerCount: 32, hiddenSize: 4096, intermediateSize: 11_008, headCount: 32,
       keyValueHeadCount: 32, headDimension: 128, vocabularySize: 32_064, contextLength: 4096,
@@ -167,7 +143,7 @@ import Testing
   @Test func endsWhenProgressSaysSo() throws {
     let model = try Model(TinyModel.configuration, try TinyModel.tensors(), Compute(threads: 1))
     let inputs = (0..<3).map {
-      Self.input(before: 2, visual: [9], after: 3, answer: 1, seed: $0)
+      SweepInput.random(before: 2, visual: [9], after: 3, answer: 1, seed: $0)
     }
     var shares: [Double] = []
     let work = LayerSweep(model, precision: .f32).run(
@@ -176,7 +152,7 @@ import Testing
         shares.append($0)
         return shares.count < 4
       }
-    ) { _, _, _ in Issue.record("an ended sweep has no results") }
+    ) { _, _ in Issue.record("an ended sweep has no results") }
     #expect(work == nil && shares == [1, 2, 3, 4].map { Double($0) / 15 })
   }
 }

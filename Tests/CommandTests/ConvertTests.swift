@@ -162,6 +162,41 @@ import Testing
     #expect(try paper.json["k"] == expected["k"]?["paper"])
   }
 
+  /// Where the image goes, in the demo and in two random models: `make_migration.py`.
+  @Test(arguments: ["demo", "gqa", "mqa"])
+  func migrationEqualsTransformers(name: String) throws {
+    let expected = try JSONValue(
+      parsing: try fileBytes(
+        at: fixturePath("expected/\(name)-migration.json"), limit: 1 << 26), file: name)
+    let model = repositoryPath(try #require(expected["model"]?.stringValue))
+    let set = repositoryPath(try #require(expected["set"]?.stringValue))
+    let done = try convert(
+      model, "m.vtwm",
+      ["--calib", set, "--holdout", "0", "--min-task", "1", "--encoding", "f32", "--json"])
+    let found = try done.json
+    let tasks = try #require(expected["tasks"]?.arrayValue)
+    #expect(found["tasks"]?.arrayValue?.compactMap { $0["name"] } == tasks.map { $0["name"] })
+    for (have, want) in zip(
+      (found["tasks"]?.arrayValue ?? []) + [try #require(found["pooled"])],
+      tasks + [try #require(expected["pooled"])])
+    {
+      for group in ["question", "answer"] {
+        let rows = try #require(have["migration"]?[group])
+        #expect(rows["rows"] == want[group]?["rows"])
+        for name in ["system", "visual", "question", "answer", "change"] {
+          let values = try #require(rows[name]?.arrayValue).compactMap(\.doubleValue)
+          // The fixture keeps seven digits of f32 arithmetic.
+          expectClose(
+            values.map(Float.init),
+            try #require(want[group]?[name]?.arrayValue).compactMap(\.doubleValue)
+              .map(Float.init), relative: 0, absolute: 2e-6, "\(group), \(name)")
+        }
+      }
+    }
+    let page = try Programs.run("vtwinfo", [folder.path("m.vtwm"), "--calibration"])
+    #expect(page.output.contains("where the image goes"), "\(page.output)")
+  }
+
   /// Below 1e-6 nats both are noise of f32 logits.
   private func expectSame(
     _ found: JSONValue?, _ expected: JSONValue?, relative: Double = 1e-4, _ what: String

@@ -60,6 +60,7 @@ class Pass:
     final_norm: torch.Tensor | None = None  # [text rows (K < N) or all rows, width]
     logits: torch.Tensor | None = None  # [the same rows, vocabulary]
     cache: list = field(default_factory=list)  # per layer (keys, values), each [kv heads, rows, head size]
+    attention: list = field(default_factory=list)  # per layer probabilities [heads, rows, rows that they see]
     next_position: int = 0
 
 
@@ -134,7 +135,7 @@ class ReferenceModel:
             if index == k:
                 x, positions = x[~visual], positions[~visual]
             run.hidden.append(x)
-            x = self._layer(index, x, positions, run.cache)
+            x = self._layer(index, x, positions, run.cache, run.attention)
         run.hidden.append(x)
         return self._finish(run, x)
 
@@ -158,13 +159,14 @@ class ReferenceModel:
                 logits = self.step(run, ids[-1])
         return ids, torch.stack(seen)
 
-    def _layer(self, index, x, positions, cache):
-        """x [rows, width] -> the same shape. Appends this layer's keys and values to `cache[index]`."""
+    def _layer(self, index, x, positions, cache, seen=None):
+        """x [rows, width] -> the same shape. Appends this layer's keys and values to `cache[index]`, and to `seen` the
+        probabilities of its attention."""
         layer = self.text.layers[index]
-        x = x + self._attention(layer.self_attn, layer.input_layernorm(x), positions, cache, index)
+        x = x + self._attention(layer.self_attn, layer.input_layernorm(x), positions, cache, index, seen)
         return x + layer.mlp(layer.post_attention_layernorm(x))
 
-    def _attention(self, attention, x, positions, cache, index):
+    def _attention(self, attention, x, positions, cache, index, seen):
         size = attention.head_dim
         heads = lambda y: y.view(len(x), -1, size).transpose(0, 1)  # [heads, rows, head size]
         q, k, v = heads(attention.q_proj(x)), heads(attention.k_proj(x)), heads(attention.v_proj(x))
@@ -180,7 +182,10 @@ class ReferenceModel:
         # Row i of the new rows may see every cached row and the new rows up to itself.
         cached = k.shape[1] - len(x)
         scores = scores + torch.full((len(x), k.shape[1]), float("-inf")).triu(cached + 1)
-        mixed = scores.softmax(-1) @ v
+        probabilities = scores.softmax(-1)
+        if seen is not None:
+            seen.append(probabilities)
+        mixed = probabilities @ v
         return attention.o_proj(mixed.transpose(0, 1).reshape(len(x), -1))
 
     def _finish(self, run, x):

@@ -1,6 +1,9 @@
 /* Chooses the kernel table of an instruction set. */
 #include "cache.h"
 #include <math.h>
+#if defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+#endif
 
 int vtw_supports(vtw_instruction_set set) {
   switch (set) {
@@ -15,6 +18,11 @@ int vtw_supports(vtw_instruction_set set) {
            __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
            __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
   case VTW_AVX512BF16: return vtw_supports(VTW_AVX512) && __builtin_cpu_supports("avx512bf16");
+#elif defined(__aarch64__)
+  case VTW_NEON: return 1;
+#if defined(__linux__)
+  case VTW_NEON_DOT: return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+#endif
 #endif
   default: return 0;
   }
@@ -26,6 +34,9 @@ const vtw_kernels *vtw_kernels_for(vtw_instruction_set set) {
   case VTW_AVX2: return &vtw_kernels_avx2;
   case VTW_AVX512: return &vtw_kernels_avx512;
   case VTW_AVX512BF16: return &vtw_kernels_avx512bf16;
+#elif defined(__aarch64__)
+  case VTW_NEON: return &vtw_kernels_neon;
+  case VTW_NEON_DOT: return &vtw_kernels_neon_dot;
 #endif
   default: return &vtw_kernels_generic;
   }

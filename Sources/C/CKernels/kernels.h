@@ -75,6 +75,8 @@ struct vtw_kernels {
 extern const vtw_kernels vtw_kernels_generic;
 #if defined(__x86_64__)
 extern const vtw_kernels vtw_kernels_avx2, vtw_kernels_avx512, vtw_kernels_avx512bf16;
+#elif defined(__aarch64__)
+extern const vtw_kernels vtw_kernels_neon, vtw_kernels_neon_dot;
 #endif
 
 #endif

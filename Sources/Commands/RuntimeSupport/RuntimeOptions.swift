@@ -13,7 +13,9 @@ package struct EngineOptions: ParsableArguments {
 
   @Option(
     name: .customLong("isa"),
-    help: "Force an instruction set: generic, avx2, avx512, avx512bf16 (default: the best).")
+    help: ArgumentHelp(
+      "Force an instruction set: generic, avx2, avx512, avx512bf16, neon, neondot (default: the best)."
+    ))
   package var instructionSet: String?
 
   package init() {}

@@ -90,6 +90,7 @@ extension VTWConvert {
         answerTokens: statistics.setup.answerTokens, seed: statistics.setup.seed,
         holdout: statistics.setup.holdout),
       costs: costs, curves: curves(chosen), holdout: checked.isEmpty ? nil : curves(checked),
+      migration: Migration(chosen, layerCount: text.layerCount),
       setWarnings: statistics.setup.setWarnings, refused: statistics.refusals)
   }
 

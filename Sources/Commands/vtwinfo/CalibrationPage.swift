@@ -19,6 +19,8 @@ enum CalibrationPage {
     for task in (record["tasks"]?.arrayValue ?? []) + [record["pooled"] ?? .null] {
       page += curve(task)
     }
+    page += MigrationPage.text(record)
+    page += packing(record)
     page += thresholds(record["eta"]?.arrayValue ?? [])
     page += layerCosts(record["layer_costs"]?.arrayValue ?? [])
     page += texts(record["refused"]).map { "left out: \($0)\n" }.joined()
@@ -91,6 +93,30 @@ enum CalibrationPage {
       ])
     }
     return "\nif the threshold were another (vtwrun --eta)\n" + table.text
+  }
+
+  /// What packing costs by itself, and withdrawal beside it.
+  private static func packing(_ record: JSONValue) -> String {
+    let tasks = ((record["tasks"]?.arrayValue ?? []) + [record["pooled"] ?? .null])
+      .filter { $0["packing"] != nil }
+    guard !tasks.isEmpty else { return "" }
+    let names = tasks.map { string($0["name"]) }
+    var table = TextTable(columns: [max(4, names.map(\.count).max() ?? 0), 10, 20, 10, 10, 10, 12])
+    table.add(["task", "mean KL", "95 %", "p95", "max", "agree", "withdrawal"])
+    for (name, task) in zip(names, tasks) {
+      let cost = task["packing"]
+      let curve = task["curve"]?.arrayValue ?? []
+      let k = record["k"]?.integerValue ?? -1
+      table.add([
+        name, number(cost?["mean_kl"], 5), range(cost?["mean_kl_interval"], 5),
+        number(cost?["p95_kl"], 5), number(cost?["max_kl"], 4), percent(cost?["agreement"], 1),
+        curve.indices.contains(k) ? number(curve[k]["mean_kl"], 5) : "-",
+      ])
+    }
+    return
+      "\nwhat packing costs without withdrawal, KL(\(string(record["packing"]?["encoding"])) ‖ "
+      + "\(string(record["packing"]?["source"]))), and withdrawal at K on the same samples\n"
+      + table.text
   }
 
   private static func layerCosts(_ rows: [JSONValue]) -> String {

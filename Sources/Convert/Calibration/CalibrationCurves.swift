@@ -73,6 +73,19 @@ package struct CalibrationCurves: Equatable, Sendable {
   }
 }
 
+/// The comparison of one sample with the source of the weights, without withdrawal.
+package struct AnswerDivergence: Equatable, Sendable {
+  /// By answer position: KL(packed ‖ source) in nats.
+  package var kl: [Double]
+  /// By answer position: whether the most likely token is the same.
+  package var agrees: [Bool]
+
+  package init(kl: [Double], agrees: [Bool]) {
+    self.kl = kl
+    self.agrees = agrees
+  }
+}
+
 /// The comparison of one sample at every K.
 package struct SampleDivergence: Equatable, Sendable {
   package var task: String
@@ -81,12 +94,21 @@ package struct SampleDivergence: Equatable, Sendable {
   package var kl: [[Double]]
   /// By K, then by answer position: whether the most likely token is the same.
   package var agrees: [[Bool]]
+  /// Where the image goes; nil if that was not measured.
+  package var migration: SampleMigration?
+  /// What packing changed; nil if that was not measured.
+  package var packing: AnswerDivergence?
 
-  package init(task: String, id: String, kl: [[Double]], agrees: [[Bool]]) {
+  package init(
+    task: String, id: String, kl: [[Double]], agrees: [[Bool]], migration: SampleMigration? = nil,
+    packing: AnswerDivergence? = nil
+  ) {
     self.task = task
     self.id = id
     self.kl = kl
     self.agrees = agrees
+    self.migration = migration
+    self.packing = packing
   }
 }
 

@@ -3,22 +3,33 @@ package import TensorCore
 extension CalibrationReport {
   /// The record that the file stores and `--json` prints: `formats/calibration.md`.
   package var json: JSONValue {
-    [
-      "criterion": criterionJSON,
-      "k": .integer(choice.k),
-      "k_calibrated": .integer(choice.calibrated),
-      "layers": .integer(curves.layerCount),
-      "explanation": .array(explanation.map(JSONValue.string)),
-      "pooled": json(curves.pooled, nil, holdout: holdout?.pooled),
-      "tasks": .array(
-        zip(curves.tasks, taskChoices).map { task, choice in
-          json(task, choice, holdout: holdout?.tasks.first { $0.name == task.name })
-        }),
-      "eta": .array(thresholds.map(Self.json)),
-      "layer_costs": .array(layerCosts),
-      "warnings": .array((setWarnings + warnings).map(JSONValue.string)),
-      "refused": .array(refused.map(JSONValue.string)),
-    ]
+    var object = JSONObject([
+      ("criterion", criterionJSON),
+      ("k", .integer(choice.k)),
+      ("k_calibrated", .integer(choice.calibrated)),
+      ("layers", .integer(curves.layerCount)),
+      ("explanation", .array(explanation.map(JSONValue.string))),
+    ])
+    if let packing {
+      object["packing"] = [
+        "encoding": .string(packing.encoding), "source": .string(packing.source),
+      ]
+    }
+    object["pooled"] = json(
+      curves.pooled, nil, holdout: holdout?.pooled, migration: migration?.pooled,
+      packing: packing?.curves.pooled)
+    object["tasks"] = .array(
+      zip(curves.tasks, taskChoices).map { task, choice in
+        json(
+          task, choice, holdout: holdout?.tasks.first { $0.name == task.name },
+          migration: migration?.tasks.first { $0.name == task.name },
+          packing: packing?.curves.tasks.first { $0.name == task.name })
+      })
+    object["eta"] = .array(thresholds.map(Self.json))
+    object["layer_costs"] = .array(layerCosts)
+    object["warnings"] = .array((setWarnings + warnings).map(JSONValue.string))
+    object["refused"] = .array(refused.map(JSONValue.string))
+    return .object(object)
   }
 
   private var criterionJSON: JSONValue {
@@ -36,7 +47,8 @@ extension CalibrationReport {
   }
 
   private func json(
-    _ task: TaskCurve, _ choice: Choice?, holdout: TaskCurve?
+    _ task: TaskCurve, _ choice: Choice?, holdout: TaskCurve?, migration: TaskMigration?,
+    packing: TaskCurve?
   ) -> JSONValue {
     var object = JSONObject([
       ("name", .string(task.name)), ("samples", .integer(task.sampleCount)),
@@ -52,6 +64,37 @@ extension CalibrationReport {
       object["holdout_positions"] = .integer(holdout.positionCount)
       object["holdout_curve"] = .array(holdout.points.map(json))
     }
+    object["migration"] = migration.map(Self.json)
+    object["packing"] = packing.flatMap(Self.packingJSON)
+    return .object(object)
+  }
+
+  private static func json(_ migration: TaskMigration) -> JSONValue {
+    .object(
+      JSONObject(
+        MigrationGroup.allCases.map { group in
+          let rows = migration[group]
+          return (
+            group.name,
+            .object(
+              JSONObject(
+                [("rows", .integer(rows.rowCount))]
+                  + MigrationQuantity.allCases.map {
+                    ($0.name, .array(rows[$0].map(JSONValue.number)))
+                  }))
+          )
+        }))
+  }
+
+  private static func packingJSON(_ curve: TaskCurve) -> JSONValue? {
+    guard let point = curve.points.first else { return nil }
+    var object = JSONObject([
+      ("samples", .integer(curve.sampleCount)), ("positions", .integer(curve.positionCount)),
+      ("mean_kl", .number(point.meanKL)), ("p95_kl", .number(point.p95KL)),
+      ("max_kl", .number(point.maxKL)), ("agreement", .number(point.agreement)),
+    ])
+    if let interval = point.meanInterval { object["mean_kl_interval"] = json(interval) }
+    object["agreement_interval"] = json(point.agreementInterval)
     return .object(object)
   }
 

@@ -2,9 +2,11 @@ import TensorCore
 
 /// The choice in words, for the record, the terminal, and vtwinfo.
 extension CalibrationReport {
-  /// One sentence per line: the rule, the samples, what decided, and what held-out samples say.
+  /// One sentence per line: the rule, the samples, what decided, what held-out samples say, where
+  /// the image goes, and what packing costs.
   package var explanation: [String] {
     [rule, evidence] + decision + doubts + verification
+      + [migrationSentence, packingSentence].compactMap(\.self)
   }
 
   private var layerCount: Int { curves.layerCount }
@@ -228,12 +230,12 @@ extension CalibrationReport {
 }
 
 /// "98.1 %", "100 %"
-private func percent(_ share: Double) -> String {
+func percent(_ share: Double) -> String {
   let text = fixed(100 * share, 1)
   return (text.hasSuffix(".0") ? String(text.dropLast(2)) : text) + " %"
 }
 
 /// Nats with four decimals, small ones with six.
-private func short(_ value: Double) -> String {
+func short(_ value: Double) -> String {
   value == 0 ? "0" : fixed(value, value >= 0.001 ? 4 : 6)
 }

@@ -31,6 +31,10 @@ package struct CalibrationReport: Equatable, Sendable {
   package var curves: CalibrationCurves
   /// Curves of the samples kept apart; nil if none were.
   package var holdout: CalibrationCurves?
+  /// Where the image goes, in the samples that choose; nil if that was not measured.
+  package var migration: Migration?
+  /// What packing changed in them; nil if that was not measured.
+  package var packing: PackingCost?
   package var choice: Choice
   /// What each task would take by itself, in the order of `curves.tasks`.
   package var taskChoices: [Choice]
@@ -45,20 +49,24 @@ package struct CalibrationReport: Equatable, Sendable {
   package var k: Int { choice.k }
 
   /// The most tasks whose curves a file of so many layers can keep: a section of JSON has at most
-  /// 200,000 values, and a task takes two curves of up to 15 values per layer.
+  /// 200,000 values.  A task, or all together, takes two curves of up to 15 values per layer, ten
+  /// of its migration, and some more; a tenth is left for warnings and refused samples.
   package static func mostTasks(layerCount: Int) -> Int {
-    min(255, 180_000 / (2 * 15 * max(1, layerCount)))
+    min(255, (180_000 - 10 * layerCount) / (40 * layerCount + 60) - 1)
   }
 
   package init(
     criterion: Criterion, setup: Setup, costs: WithdrawalCosts, curves: CalibrationCurves,
-    holdout: CalibrationCurves?, setWarnings: [String] = [], refused: [String]
+    holdout: CalibrationCurves?, migration: Migration? = nil, packing: PackingCost? = nil,
+    setWarnings: [String] = [], refused: [String]
   ) {
     self.criterion = criterion
     self.setup = setup
     self.costs = costs
     self.curves = curves
     self.holdout = holdout
+    self.migration = migration
+    self.packing = packing
     self.setWarnings = setWarnings
     self.refused = refused
     choice = Self.choice(criterion, curves, holdout)

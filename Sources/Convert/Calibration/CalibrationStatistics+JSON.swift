@@ -10,17 +10,19 @@ extension CalibrationStatistics {
     byteCount: 1 << 31, depth: 8, valueCount: 100_000_000, stringByteCount: 1 << 20)
 
   package var json: JSONValue {
-    [
-      "format": .string(Self.format), "version": .integer(Self.version),
-      "model": .string(setup.model), "set": .string(setup.set),
-      "samples": .integer(setup.sampleCount), "layers": .integer(setup.layerCount),
-      "answer_tokens": .integer(setup.answerTokens), "seed": .string(String(setup.seed)),
-      "holdout": .number(setup.holdout), "shard": .string(shard.text),
-      "set_warnings": .array(setup.setWarnings.map(JSONValue.string)),
-      "set_refused": .array(setup.setRefused.map(Self.json)),
-      "refused": .array(refused.map(Self.json)),
-      "measured": .array(measured.map(Self.json)),
-    ]
+    var object = JSONObject([
+      ("format", .string(Self.format)), ("version", .integer(Self.version)),
+      ("model", .string(setup.model)), ("set", .string(setup.set)),
+      ("samples", .integer(setup.sampleCount)), ("layers", .integer(setup.layerCount)),
+      ("answer_tokens", .integer(setup.answerTokens)), ("seed", .string(String(setup.seed))),
+      ("holdout", .number(setup.holdout)), ("shard", .string(shard.text)),
+    ])
+    if setup.comparesSource { object["compare_source"] = true }
+    object["set_warnings"] = .array(setup.setWarnings.map(JSONValue.string))
+    object["set_refused"] = .array(setup.setRefused.map(Self.json))
+    object["refused"] = .array(refused.map(Self.json))
+    object["measured"] = .array(measured.map(Self.json))
+    return .object(object)
   }
 
   private static func json(_ sample: RefusedSample) -> JSONValue {
@@ -29,20 +31,42 @@ extension CalibrationStatistics {
 
   private static func json(_ sample: Measured) -> JSONValue {
     let divergence = sample.divergence
-    return [
-      "task": .string(divergence.task), "id": .string(divergence.id),
-      "held_out": .bool(sample.isHeldOut),
-      "kl": .array(divergence.kl.map { row in .array(row.map(ticks)) }),
-      "agrees": .array(
-        divergence.agrees.map { row in .string(row.map { $0 ? "1" : "0" }.joined()) }),
-    ]
+    var object = JSONObject([
+      ("task", .string(divergence.task)), ("id", .string(divergence.id)),
+      ("held_out", .bool(sample.isHeldOut)), ("kl", .array(divergence.kl.map(json))),
+      ("agrees", .array(divergence.agrees.map(json))),
+    ])
+    if let packing = divergence.packing {
+      object["packing"] = ["kl": json(packing.kl), "agrees": json(packing.agrees)]
+    }
+    if let migration = divergence.migration {
+      object["migration"] = .object(
+        JSONObject(
+          MigrationGroup.allCases.map { group in
+            let sums = migration[group]
+            return (
+              group.name,
+              [
+                "rows": .integer(sums.rowCount),
+                "sums": .array(sums.ticks.map { .array($0.map(json)) }),
+              ]
+            )
+          }))
+    }
+    return .object(object)
   }
 
-  /// A divergence as a multiple of the unit of `DivergenceSum`; one beyond `Int` as a number, which
-  /// is exact too.
-  private static func ticks(_ kl: Double) -> JSONValue {
-    let ticks = DivergenceSum.ticks(of: kl)
-    return Int(exactly: ticks).map(JSONValue.integer) ?? .number(Double(ticks))
+  private static func json(_ divergences: [Double]) -> JSONValue {
+    .array(divergences.map { json(DivergenceSum.ticks(of: $0)) })
+  }
+
+  private static func json(_ agrees: [Bool]) -> JSONValue {
+    .string(agrees.map { $0 ? "1" : "0" }.joined())
+  }
+
+  /// A multiple of the unit of `DivergenceSum`; one beyond `Int` as a number, which is exact too.
+  private static func json(_ ticks: UInt64) -> JSONValue {
+    Int(exactly: ticks).map(JSONValue.integer) ?? .number(Double(ticks))
   }
 
   /// Reads the file at `path`.
@@ -81,13 +105,17 @@ extension CalibrationStatistics {
         sampleCount: try reader.integer("samples", 0...Int.max), layerCount: layers,
         answerTokens: positions, seed: seed, holdout: holdout,
         setWarnings: try reader.array("set_warnings").compactMap(\.stringValue),
-        setRefused: try reader.refused("set_refused")),
+        setRefused: try reader.refused("set_refused"),
+        comparesSource: value["compare_source"]?.boolValue ?? false),
       shard: shard)
     var measured: [Measured] = []
     for (index, sample) in try reader.array("measured").enumerated() {
-      guard let found = Measured(sample, layers: layers, positions: positions) else {
+      guard var found = Measured(sample, layers: layers, positions: positions) else {
         throw InputError(
           path, "sample \(index) does not hold \(layers) rows of at most \(positions) divergences")
+      }
+      if let problem = found.readRest(sample, comparesSource: setup.comparesSource) {
+        throw InputError(path, "sample \(index): \(problem)")
       }
       measured.append(found)
     }
@@ -137,23 +165,79 @@ extension CalibrationStatistics {
 }
 
 extension CalibrationStatistics.Measured {
-  /// Nil unless `value` has a row per layer, all of one length up to `positions`.
+  /// Nil unless `value` has a row per layer, all of one length up to `positions`; what else the
+  /// sample may have is `readRest`'s.
   fileprivate init?(_ value: JSONValue, layers: Int, positions: Int) {
     guard let task = value["task"]?.stringValue, let id = value["id"]?.stringValue,
       let isHeldOut = value["held_out"]?.boolValue, let kl = value["kl"]?.arrayValue,
-      let agrees = value["agrees"]?.arrayValue, kl.count == layers, agrees.count == layers
+      let agrees = value["agrees"]?.arrayValue, kl.count == layers, agrees.count == layers,
+      let count = kl.first?.arrayValue?.count, (1...positions).contains(count)
     else { return nil }
-    let rows = kl.map { row in
-      (row.arrayValue ?? []).compactMap { value in
-        value.doubleValue.flatMap { $0 >= 0 ? $0 * DivergenceSum.tick : nil }
+    var rows: [AnswerDivergence] = []
+    for (kl, agrees) in zip(kl, agrees) {
+      guard let row = AnswerDivergence(kl, agrees, positions: count) else { return nil }
+      rows.append(row)
+    }
+    self.init(
+      isHeldOut: isHeldOut,
+      SampleDivergence(task: task, id: id, kl: rows.map(\.kl), agrees: rows.map(\.agrees)))
+  }
+
+  /// Reads what packing changed, which a set that is compared with its source has for each sample,
+  /// and where the image goes, which older files lack.
+  ///
+  /// - Returns: what is wrong; nil if nothing is.
+  fileprivate mutating func readRest(_ value: JSONValue, comparesSource: Bool) -> String? {
+    if comparesSource {
+      guard
+        let packing = AnswerDivergence(
+          value["packing"]?["kl"], value["packing"]?["agrees"], positions: divergence.kl[0].count)
+      else { return "'packing' does not hold a divergence for each position" }
+      divergence.packing = packing
+    }
+    if let sums = value["migration"] {
+      let layers = divergence.kl.count
+      guard let question = SampleMigration.Sums(sums["question"], layers: layers),
+        let answer = SampleMigration.Sums(sums["answer"], layers: layers)
+      else { return "'migration' does not hold the sums of \(layers) layers" }
+      divergence.migration = SampleMigration(question: question, answer: answer)
+    }
+    return nil
+  }
+}
+
+extension AnswerDivergence {
+  /// Nil unless there are `positions` divergences and as many marks of agreement.
+  fileprivate init?(_ kl: JSONValue?, _ agrees: JSONValue?, positions: Int) {
+    guard let kl = kl?.arrayValue, let agrees = agrees?.stringValue?.utf8, kl.count == positions,
+      agrees.count == positions
+    else { return nil }
+    let values = kl.compactMap { value in
+      value.doubleValue.flatMap { $0 >= 0 ? $0 * DivergenceSum.tick : nil }
+    }
+    guard values.count == positions else { return nil }
+    self.init(kl: values, agrees: agrees.map { $0 == UInt8(ascii: "1") })
+  }
+}
+
+extension SampleMigration.Sums {
+  /// Nil unless there are rows, and for each layer a sum of each quantity.
+  fileprivate init?(_ value: JSONValue?, layers: Int) {
+    let quantities = MigrationQuantity.allCases.count
+    guard let rows = value?["rows"]?.integerValue, (0...1 << 20).contains(rows),
+      let sums = value?["sums"]?.arrayValue, sums.count == layers
+    else { return nil }
+    let ticks = sums.map { layer in
+      (layer.arrayValue ?? []).compactMap { value in
+        value.integerValue.flatMap { UInt64(exactly: $0) }
+          ?? value.doubleValue.flatMap { $0 < 0x1p63 ? nil : $0 < 0x1p64 ? UInt64($0) : .max }
       }
     }
-    let matches = agrees.map { row in (row.stringValue ?? "").utf8.map { $0 == UInt8(ascii: "1") } }
-    guard let count = rows.first?.count, (1...positions).contains(count),
-      zip(kl, rows).allSatisfy({ $0.arrayValue?.count == count && $1.count == count }),
-      matches.allSatisfy({ $0.count == count })
+    guard
+      zip(sums, ticks).allSatisfy({
+        $0.arrayValue?.count == quantities && $1.count == quantities
+      })
     else { return nil }
-    self.init(
-      isHeldOut: isHeldOut, SampleDivergence(task: task, id: id, kl: rows, agrees: matches))
+    self.init(rowCount: rows, ticks: ticks)
   }
 }

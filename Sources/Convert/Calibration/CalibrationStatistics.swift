@@ -22,10 +22,13 @@ package struct CalibrationStatistics: Equatable, Sendable {
     /// What was said of the set, and the samples that could not be read.
     package var setWarnings: [String]
     package var setRefused: [RefusedSample]
+    /// Whether every sample is compared with the source of the weights too.
+    package var comparesSource: Bool
 
     package init(
       model: String, set: String, sampleCount: Int, layerCount: Int, answerTokens: Int,
-      seed: UInt64, holdout: Double, setWarnings: [String], setRefused: [RefusedSample]
+      seed: UInt64, holdout: Double, setWarnings: [String], setRefused: [RefusedSample],
+      comparesSource: Bool = false
     ) {
       self.model = model
       self.set = set
@@ -36,6 +39,7 @@ package struct CalibrationStatistics: Equatable, Sendable {
       self.holdout = holdout
       self.setWarnings = setWarnings
       self.setRefused = setRefused
+      self.comparesSource = comparesSource
     }
   }
 
@@ -137,6 +141,7 @@ package struct CalibrationStatistics: Equatable, Sendable {
       ("other answer tokens", setup.answerTokens != other.answerTokens),
       ("another seed", setup.seed != other.seed),
       ("another held-out share", setup.holdout != other.holdout),
+      ("another use of --compare-source", setup.comparesSource != other.comparesSource),
       ("another set of samples", setup != other),
     ]
     return differences.first { $0.1 }?.0

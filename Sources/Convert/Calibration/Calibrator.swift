@@ -70,11 +70,12 @@ package struct Calibrator {
             CalibrationProgress(
               share: share(done), samples: current, layer: Int((done * layers).rounded(.up)) - 1))
         }
-      ) { index, full, branches in
-        outcome.divergences.append(
-          Self.compare(
-            batch[index].sample, full: full, branches: branches,
-            layerCount: model.configuration.text.layerCount))
+      ) { index, finding in
+        var divergence = Self.compare(
+          batch[index].sample, full: finding.full, branches: finding.branches,
+          layerCount: model.configuration.text.layerCount)
+        divergence.migration = finding.migration
+        outcome.divergences.append(divergence)
       }
       guard work != nil else { return false }
       try batchDone(outcome)

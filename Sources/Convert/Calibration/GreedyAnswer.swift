@@ -6,9 +6,11 @@ import Architecture
 
 /// What the full model answers by itself, with all that a sweep needs of that pass.
 package struct FullPassRecord {
-  /// The text rows after the first image as they enter each layer, one layer after another,
-  /// `[layerCount * rows, hiddenSize]`.
+  /// The text rows after the first image as they enter each layer, and as they leave the last, one
+  /// layer after another, `[(layerCount + 1) * rows, hiddenSize]`.
   package var branchStarts: Rows
+  /// How these rows share out their attention.
+  package var migration: MigrationSums
   /// At the prompt's last row and each answer row, `[answer rows, vocabularySize]`.
   package var logits: Rows
 }
@@ -35,26 +37,46 @@ package struct GreedyAnswer {
         capacity: most, keyValueHeads: text.keyValueHeadCount,
         headDimension: text.headDimension, precision: precision)
     }
+    let chosen = SweepInput(input: prompt, visual: visual, answerRows: 0..<0).branchRows
+    let meters =
+      chosen.isEmpty
+      ? []
+      : (0..<text.layerCount).map { _ in
+        AttentionMeter(model, capacity: most, precision: precision)
+      }
+    var migration = MigrationSums(
+      layerCount: text.layerCount, firstAnswerRow: prompt.ids.count - 1)
     let scratch = Scratch(text, capacity: prompt.ids.count)
-    var layers = (0..<text.layerCount).map { _ in [Rows]() }
+    var layers = (0...text.layerCount).map { _ in [Rows]() }
     var logits: [Rows] = []
     var sampler = Sampler(SamplingOptions())
     var ids: [Int32] = []
     var work = SweepWork()
-    let chosen = SweepInput(input: prompt, visual: visual, answerRows: 0..<0).branchRows
 
     var hidden = Rows(count: prompt.ids.count, width: text.hiddenSize)
     model.embed(prompt, visual: visual, into: hidden)
     var kept = chosen
+    var classes = prompt.classes[...]
     var position = 0
     while true {
       for layer in 0..<text.layerCount {
         layers[layer].append(hidden.gathered(kept))
         work.add(rows: hidden.count, seen: caches[layer].count)
+        var shares: [[Double]] = []
         model.decoder.run(
           layer, hidden, positions: (position..<position + hidden.count).map(Int32.init),
-          streams: [RowStream(rows: 0..<hidden.count, cache: caches[layer])], scratch: scratch)
+          streams: [RowStream(rows: 0..<hidden.count, cache: caches[layer])], scratch: scratch,
+          observeAttention: kept.isEmpty
+            ? nil
+            : { keys, queries in
+              shares = meters[layer].shares(
+                keys: keys, queries: queries, classes: classes, watched: kept)
+            })
+        let rows = kept.map { position + $0 }
+        migration.add(shares: shares, of: rows, in: layer)
+        work.add(pairsOf: rows)
       }
+      layers[text.layerCount].append(hidden.gathered(kept))
       position += hidden.count
       let last = model.decoder.logits(
         model.decoder.finalNorm(hidden[hidden.count - 1..<hidden.count]))
@@ -65,12 +87,14 @@ package struct GreedyAnswer {
       if isEnd || ids.count == mostTokens || position == most { break }
       hidden = Rows(count: 1, width: text.hiddenSize)
       model.decoder.embed([id], into: hidden)
-      kept = prompt.imageRanges.isEmpty ? [] : [0]
+      kept = chosen.isEmpty ? [] : [0]
+      classes = [.generated]
     }
     self.ids = ids
     self.work = work
     record = FullPassRecord(
       branchStarts: Rows(joining: layers.flatMap { $0 }, width: text.hiddenSize),
+      migration: migration,
       logits: Rows(joining: logits, width: text.vocabularySize))
   }
 }

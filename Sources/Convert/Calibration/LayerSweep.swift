@@ -55,6 +55,16 @@ package struct LayerSweep {
     self.precision = precision
   }
 
+  /// What a sweep finds of one input.
+  package struct Finding {
+    /// The logits of the full pass at the answer rows, `[answer rows, vocabularySize]`.
+    package let full: Rows
+    /// Those of each branch K in `0..<layerCount`, one after another by K,
+    /// `[layerCount * answer rows, vocabularySize]`.
+    package let branches: Rows
+    package let migration: SampleMigration
+  }
+
   /// Hidden states of one sample.
   private struct State {
     var input: SweepInput
@@ -62,8 +72,10 @@ package struct LayerSweep {
     var base: Rows
     /// Places in the sequence of the rows of a branch.
     var branchRows: [Int]
-    /// The branches one after another by K, `[layerCount * branchRows.count, hiddenSize]`.
+    /// The branches one after another by K, of which that of the last layer's end is the full pass:
+    /// `[(layerCount + 1) * branchRows.count, hiddenSize]`.
     var branches: Rows
+    var migration: MigrationSums
 
     func branch(_ k: Int) -> Rows {
       branches[k * branchRows.count..<(k + 1) * branchRows.count]
@@ -74,16 +86,14 @@ package struct LayerSweep {
   ///
   /// - Parameters:
   ///   - progress: takes the share done, 0...1; false ends the sweep.
-  ///   - body: called once per input with its index, the logits of the full pass at the answer
-  ///     rows, `[answer rows, vocabularySize]`, and those of each branch K in `0..<layerCount`,
-  ///     one after another by K, `[layerCount * answer rows, vocabularySize]`.
+  ///   - body: called once per input with its index and what the sweep found.
   /// - Returns: what was computed; nil if `progress` ended it, before any call of `body`.
   @discardableResult
   package func run(
-    _ inputs: [SweepInput], progress: (Double) -> Bool, body: (Int, Rows, Rows) -> Void
+    _ inputs: [SweepInput], progress: (Double) -> Bool, body: (Int, Finding) -> Void
   ) -> SweepWork? {
     let text = model.configuration.text
-    let states = inputs.map { begin($0, layerCount: text.layerCount) }
+    var states = inputs.map { begin($0, layerCount: text.layerCount) }
     let longest = max(1, states.map { $0.input.input.ids.count }.max() ?? 1)
     let scratch = Scratch(text, capacity: max(Self.groupRows, longest))
     let caches = (0...text.layerCount).map { _ in
@@ -91,18 +101,22 @@ package struct LayerSweep {
         capacity: longest, keyValueHeads: text.keyValueHeadCount,
         headDimension: text.headDimension, precision: precision)
     }
+    let meter = AttentionMeter(model, capacity: longest, precision: precision)
     var work = SweepWork()
     for layer in 0..<text.layerCount {
-      for (index, state) in states.enumerated() {
-        startBranch(layer, of: state)
-        advance(state, through: layer, caches: caches, scratch: scratch, &work)
+      for index in states.indices {
+        advance(
+          &states[index], through: layer, caches: caches, meter: meter, scratch: scratch, &work)
         let done = layer * states.count + index + 1
         guard progress(Double(done) / Double(text.layerCount * states.count)) else { return nil }
       }
     }
     for (index, state) in states.enumerated() {
       let (full, branches) = logits(state)
-      body(index, full, branches)
+      body(
+        index,
+        Finding(
+          full: full, branches: branches, migration: state.migration.sample(state.branchRows)))
     }
     return work
   }
@@ -113,10 +127,14 @@ package struct LayerSweep {
     var base = Rows(count: input.input.ids.count, width: width)
     model.embed(input.input, visual: input.visual, into: base)
     if input.fullPass != nil { base = base[0..<input.sharedRows] }
-    return State(
+    let state = State(
       input: input, base: base, branchRows: branchRows,
       branches: input.fullPass?.branchStarts
-        ?? Rows(count: layerCount * branchRows.count, width: width))
+        ?? Rows(count: (layerCount + 1) * branchRows.count, width: width),
+      migration: input.fullPass?.migration
+        ?? MigrationSums(layerCount: layerCount, firstAnswerRow: input.answerRows.lowerBound))
+    startBranch(0, of: state)
+    return state
   }
 
   /// Branch `layer` starts as the text rows of the full pass.
@@ -128,16 +146,28 @@ package struct LayerSweep {
   /// Takes the full pass and then all branches of a sample through `layer`, in groups of whole
   /// branches.
   private func advance(
-    _ state: State, through layer: Int, caches: [KeyValueRows], scratch: Scratch,
-    _ work: inout SweepWork
+    _ state: inout State, through layer: Int, caches: [KeyValueRows], meter: AttentionMeter,
+    scratch: Scratch, _ work: inout SweepWork
   ) {
     let shared = state.input.sharedRows
     let full = caches[0]
     full.removeAll()
     if state.base.count > 0 {
+      let watched = state.input.fullPass == nil ? state.branchRows : []
+      let classes = state.input.input.classes[...]
+      var shares: [[Double]] = []
+      meter.removeAll()
       run(
         layer, state.base, positions: Array(0..<state.base.count),
-        streams: [RowStream(rows: 0..<state.base.count, cache: full)], scratch, &work)
+        streams: [RowStream(rows: 0..<state.base.count, cache: full)], scratch, &work,
+        observe: watched.isEmpty
+          ? nil
+          : { keys, queries in
+            shares = meter.shares(keys: keys, queries: queries, classes: classes, watched: watched)
+          })
+      state.migration.add(shares: shares, of: watched, in: layer)
+      work.add(pairsOf: watched)
+      startBranch(layer + 1, of: state)
     }
     let rows = state.branchRows.count
     guard rows > 0 else { return }
@@ -155,15 +185,19 @@ package struct LayerSweep {
         layer, state.branches[group.lowerBound * rows..<group.upperBound * rows],
         positions: group.flatMap { _ in state.branchRows }, streams: streams, scratch, &work)
     }
+    state.migration.add(
+      withdrawn: state.branch(layer), full: state.branch(layer + 1), of: state.branchRows,
+      in: layer)
   }
 
   private func run(
     _ layer: Int, _ rows: Rows, positions: [Int], streams: [RowStream], _ scratch: Scratch,
-    _ work: inout SweepWork
+    _ work: inout SweepWork, observe: AttentionObserver? = nil
   ) {
     for stream in streams { work.add(rows: stream.rows.count, seen: stream.cache.count) }
     model.decoder.run(
-      layer, rows, positions: positions.map(Int32.init), streams: streams, scratch: scratch)
+      layer, rows, positions: positions.map(Int32.init), streams: streams, scratch: scratch,
+      observeAttention: observe)
   }
 
   /// The logits at the answer rows: of the full pass, and of each branch, one after another by K.

@@ -29,7 +29,7 @@ package struct SweepMemory {
     let float = 4
     let rows = input.input.ids.count
     let hidden = text.hiddenSize * float
-    let branches = text.layerCount * input.branchRows.count * hidden
+    let branches = (text.layerCount + 1) * input.branchRows.count * hidden
     // The image's rows, the full pass, the branches; and the logits of an answer found before.
     own += 2 * rows * hidden + branches + answerTokens * text.vocabularySize * float
 
@@ -37,11 +37,13 @@ package struct SweepMemory {
     let perRow =
       3 * text.hiddenSize + 2 * text.queryWidth + 2 * text.keyValueWidth
       + 3 * text.intermediateSize
-    let groups = rows + LayerSweep.groupRows + text.layerCount * input.sharedRows
+    // Attention is measured beside the full pass, over the keys once more.
+    let groups = 2 * rows + LayerSweep.groupRows + text.layerCount * input.sharedRows
+    let meter = rows * (text.keyValueWidth + 2 * text.queryWidth) * float
     let logits = 2 * (text.layerCount + 1) * answerTokens * text.vocabularySize * float
     // Finding an answer keeps keys and values in all layers, and gathers what branches start from.
-    let answer = text.layerCount * rows * cacheRowBytes + branches
+    let answer = 2 * text.layerCount * rows * cacheRowBytes + branches
     shared = max(
-      shared, active * perRow * float + max(groups * cacheRowBytes + logits, answer))
+      shared, active * perRow * float + meter + max(groups * cacheRowBytes + logits, answer))
   }
 }

@@ -15,6 +15,11 @@ package struct SweepWork: Equatable, Sendable {
     pairs += rows * seen + rows * (rows + 1) / 2
   }
 
+  /// Counts the pairs of `rows` of a sequence, which are compared once more.
+  package mutating func add(pairsOf rows: [Int]) {
+    pairs += rows.reduce(0) { $0 + $1 + 1 }
+  }
+
   package static func += (a: inout Self, b: Self) {
     a.rows += b.rows
     a.pairs += b.pairs

@@ -20,9 +20,9 @@ extension ReportPage {
         tag(
           "p",
           """
-          What the text rows behind the image attend to in each layer, without withdrawal; and by how \
-          much they would change in that layer, relative to their size, if the visual rows were \
-          missing from it on. Once both are small, the text rows hold what they need.
+          What the text rows behind the image look at in each layer of the full model; and how much \
+          they change, relative to their size, if this one layer has to do without the image. Where the \
+          change is small, the text rows hold what they need, whatever they still look at.
           """),
         LineChart.legend(
           Self.classStyles.map {
@@ -70,12 +70,12 @@ extension ReportPage {
         })
     }
     let chart = LineChart(
-      title: "Relative change of text rows without the image, by layer",
+      title: "Relative change of text rows by one layer without the image",
       layerCount: record.layerCount, xTitle: "decoder layer",
       yTitle: "relative change (powers of ten)", y: .powers(known.flatMap(\.rows.change)),
       series: series, choice: usedK)
     return tag(
-      "figure", tag("h3", "Change if the image is missing from a layer on"), chart.markup,
+      "figure", tag("h3", "Change by one layer without the image"), chart.markup,
       LineChart.legend(series))
   }
 

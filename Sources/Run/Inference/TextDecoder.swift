@@ -22,7 +22,8 @@ package struct TextDecoder: Sendable {
   private let weights: DecoderWeights
   private let compute: Compute
   private let frequencies: [Float]
-  private let scale: Float
+  /// What scores of attention are multiplied by.
+  package let scale: Float
 
   init(_ configuration: TextConfiguration, _ weights: DecoderWeights, _ compute: Compute) {
     self.configuration = configuration
@@ -72,9 +73,10 @@ package struct TextDecoder: Sendable {
   ///     the rows of its stream up to itself.
   ///   - frozen: rows that give keys and values but are not updated; nil if none.
   ///   - observe: is shown the inputs of the layer's products.
+  ///   - observeAttention: is shown the keys and queries of each stream.
   package func run(
     _ layer: Int, _ x: Rows, positions: [Int32], streams: [RowStream], frozen: [Bool]? = nil,
-    scratch: Scratch, observe: InputObserver? = nil
+    scratch: Scratch, observe: InputObserver? = nil, observeAttention: AttentionObserver? = nil
   ) {
     let weights = weights.layers[layer]
     let count = x.count
@@ -112,6 +114,7 @@ package struct TextDecoder: Sendable {
         keys: key[stream.rows], values: value[stream.rows],
         keyRotation: keyRotation[stream.rows], queries: query[queries],
         queryRotation: queryRotation[queries], to: stream.cache)
+      observeAttention?(key[stream.rows], query[queries])
       compute.attend(
         query[queries], to: stream.cache, headCount: configuration.headCount, scale: scale,
         visible: scratch.visible, into: attended[queries])

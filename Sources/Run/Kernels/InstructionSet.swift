@@ -11,6 +11,10 @@ package enum InstructionSet: String, CaseIterable, Sendable {
   case avx512
   /// The same with AVX-512 BF16.
   case avx512bf16
+  /// ARMv8-A with its conversions of f16.
+  case neon
+  /// The same with dot products of bytes (FEAT_DotProd).
+  case neondot
 
   var code: vtw_instruction_set {
     switch self {
@@ -18,6 +22,8 @@ package enum InstructionSet: String, CaseIterable, Sendable {
     case .avx2: VTW_AVX2
     case .avx512: VTW_AVX512
     case .avx512bf16: VTW_AVX512BF16
+    case .neon: VTW_NEON
+    case .neondot: VTW_NEON_DOT
     }
   }
 

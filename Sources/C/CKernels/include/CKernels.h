@@ -20,6 +20,8 @@ typedef enum {
   VTW_AVX2 = 1,       /* AVX2, FMA, F16C */
   VTW_AVX512 = 2,     /* AVX-512 F, BW, DQ, VL, VNNI */
   VTW_AVX512BF16 = 3, /* the same with AVX-512 BF16 */
+  VTW_NEON = 4,       /* ARMv8-A with its conversions of f16 */
+  VTW_NEON_DOT = 5,   /* the same with dot products of bytes (FEAT_DotProd) */
 } vtw_instruction_set;
 
 /* The table of kernels for one instruction set. */
