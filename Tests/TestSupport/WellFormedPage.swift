@@ -1,12 +1,13 @@
-/// Checks that a page is well-formed, as far as such pages need it: every element is closed in
+/// A page that is well-formed, as far as ours need it: every element is closed in
 /// order, attributes are quoted and stand once, and `<`, `>` and `&` stand for nothing but markup.
-struct WellFormed {
-  struct Failure: Error, CustomStringConvertible { var description: String }
+package struct WellFormedPage {
+  package struct Failure: Error, CustomStringConvertible { package var description: String }
 
   /// Names of elements with what they hold as plain text, in the order of their ends.
-  private(set) var elements: [(name: String, attributes: [String: String], text: String)] = []
+  package private(set) var elements: [(name: String, attributes: [String: String], text: String)] =
+    []
 
-  init(_ page: String) throws {
+  package init(_ page: String) throws {
     var rest = Substring(page)
     func fail(_ reason: String) -> Failure {
       Failure(description: "\(reason) before '\(rest.prefix(60))'")
@@ -64,7 +65,7 @@ struct WellFormed {
   }
 
   /// What the elements `name` hold.
-  func texts(_ name: String) -> [String] { elements.filter { $0.name == name }.map(\.text) }
+  package func texts(_ name: String) -> [String] { elements.filter { $0.name == name }.map(\.text) }
 
   private static func decoded(_ text: Substring) throws -> String {
     var result = ""
