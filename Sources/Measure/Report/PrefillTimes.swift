@@ -28,6 +28,10 @@ package struct PrefillTimes: Equatable, Sendable {
   /// By K; the last is the layer count: never withdrawn.
   package var points: [Point]
 
+  /// Whether other programs took much of the machine meanwhile: work of one kind took very unequal
+  /// times.
+  var isDisturbed: Bool { median(points.map { median($0.seconds) / max($0.least, 1e-9) }) > 1.3 }
+
   package init(
     sample: String, visualRows: Int, textRows: Int, engine: String, visionSeconds: Double,
     points: [Point]

@@ -41,7 +41,7 @@ extension ReportPage {
 
   private func attention(_ name: String, _ rows: CalibrationRecord.Migration) -> Markup {
     let series = Self.classStyles.compactMap { entry in
-      rows.shares.first { $0.name == entry.name }.map { share in
+      Self.seen(rows).first { $0.name == entry.name }.map { share in
         LineChart.Series(
           name: entry.name, style: entry.style,
           points: share.byLayer.enumerated().map { layer, value in
@@ -79,17 +79,28 @@ extension ReportPage {
       LineChart.legend(series))
   }
 
-  /// Every number of the charts, shaded.
+  /// Every number of the charts, shaded: a table per group.
   private func heatMap(_ groups: [(name: String, rows: CalibrationRecord.Migration)]) -> Markup {
-    var columns: [(title: String, values: [Double], isShare: Bool)] = []
-    for (name, rows) in groups {
-      // Question rows come before the answer: they never see it.
-      for share in rows.shares where share.byLayer.contains(where: { $0 > 0 }) {
-        columns.append(("\(name): \(Self.title(share.name))", share.byLayer, true))
-      }
-      if !rows.change.isEmpty { columns.append(("\(name): change", rows.change, false)) }
-    }
-    return heatTable(columns, caption: "All tasks; attention in percent, change as relative norm.")
+    tag(
+      "div", ["class": "charts wide"],
+      groups.map { name, rows in
+        var columns = Self.seen(rows).map { share in
+          (title: Self.title(share.name), values: share.byLayer, isShare: true)
+        }
+        if !rows.change.isEmpty {
+          columns.append((title: "change", values: rows.change, isShare: false))
+        }
+        let count = rows.rowCount.map { " (\($0))" } ?? ""
+        return heatTable(
+          columns, caption: "\(name)\(count), all tasks: attention in percent, relative change.")
+      })
+  }
+
+  /// Classes that the rows see at all: questions come before answers.
+  private static func seen(
+    _ rows: CalibrationRecord.Migration
+  ) -> [(name: String, byLayer: [Double])] {
+    rows.shares.filter { $0.byLayer.contains { $0 > 0 } }
   }
 
   /// The answer's attention to the image, task by task.
@@ -124,8 +135,7 @@ extension ReportPage {
       }
       return [layer == usedK ? tag("tr", ["class": "chosen"], cells) : tag("tr", [:], cells)]
     }
-    return .group([
-      tag("p", ["class": "soft"], .text(caption)), table(["layer"] + columns.map(\.title), rows),
-    ])
+    return tag(
+      "figure", tag("figcaption", .text(caption)), table(["layer"] + columns.map(\.title), rows))
   }
 }

@@ -97,6 +97,7 @@ extension ReportPage {
       rounds == 1
       ? "once, whatever else the machine did"
       : "the least of \(rounds) interleaved rounds, in small print their median"
+    if times.isDisturbed { note += "; they differ much, as on a busy machine" }
     note += ". Vision tower and projector took \(timeText(times.visionSeconds)) before."
     return tag(
       "figure",

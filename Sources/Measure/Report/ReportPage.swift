@@ -116,8 +116,8 @@ package struct ReportPage {
       tiles.append((percent(cost.operations, 0), "of the decoder's prefill FLOPs"))
       tiles.append((percent(cost.keyValue, 0), "of the rows of keys and values"))
     }
-    if let measured = times?.points.first(where: { $0.k == usedK }), let full = times?.points.last,
-      usedK < record.layerCount
+    if let times, !times.isDisturbed, usedK < record.layerCount,
+      let measured = times.points.first(where: { $0.k == usedK }), let full = times.points.last
     {
       tiles.append(
         (

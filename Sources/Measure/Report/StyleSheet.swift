@@ -80,7 +80,8 @@ enum StyleSheet {
     td.range, td small { color: var(--soft) }
     td small { display: block; font-size: .75rem }
     td.heat { background: rgb(var(--heat) / calc(var(--share) * 60%)); text-align: center;
-      min-width: 4rem; print-color-adjust: exact; -webkit-print-color-adjust: exact }
+      min-width: 2.75rem; padding-left: .3rem; padding-right: .3rem; print-color-adjust: exact; -webkit-print-color-adjust: exact }
+    tr.chosen td.heat { background: rgb(var(--heat) / calc(var(--share) * 60%)) }
     .samples { display: grid; gap: 1rem; margin: 1rem 0;
       grid-template-columns: repeat(auto-fit, minmax(min(30rem, 100%), 1fr)) }
     article { border: 1px solid var(--rule); border-radius: .5rem; padding: .75rem .9rem;
@@ -102,7 +103,9 @@ enum StyleSheet {
     footer { margin-top: 3rem; color: var(--soft); font-size: .875rem }
     @media print {
       body { max-width: none; padding: 0; font-size: 10pt }
-      h2 { break-after: avoid }
+      h2, h3 { break-after: avoid }
+      p { break-inside: avoid }
+      details:not([open]) { display: none }
       .charts, .charts.wide { grid-template-columns: repeat(2, 1fr) }
       .samples { grid-template-columns: repeat(2, 1fr); gap: .5rem }
       article { padding: .5rem .6rem; gap: .5rem }
