@@ -47,7 +47,7 @@ extension VTWConvert {
       let calibrator = try calibrator(
         CalibrationSubject(
           contents: VTWMContents(file), tensors: file.tensors, precision: file.keyValuePrecision,
-          modelID: file.modelID), compute: compute)
+          modelID: file.modelID, types: CalibrationSubject.types(of: file)), compute: compute)
       let tokenizer = try Tokenizer(file.tokenizer)
       let all = samples.all.map(\.sample)
       for place in changed.indices {

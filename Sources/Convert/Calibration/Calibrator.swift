@@ -25,16 +25,19 @@ package struct Calibrator {
   let precision: KeyValueRows.Precision
   private let encoder: PromptEncoder
   private let options: CalibrationOptions
+  private let source: SourceModel?
 
+  /// - Parameter source: what every sample is compared with too.
   package init(
     model: Model, encoder: PromptEncoder, imageSteps: ImageSteps?,
-    precision: KeyValueRows.Precision, options: CalibrationOptions
+    precision: KeyValueRows.Precision, options: CalibrationOptions, source: SourceModel? = nil
   ) {
     self.model = model
     self.encoder = encoder
     self.imageSteps = imageSteps
     self.precision = precision
     self.options = options
+    self.source = source
   }
 
   /// What happened to the samples.
@@ -63,12 +66,15 @@ package struct Calibrator {
       var outcome = Outcome(divergences: [], refused: refused)
       let first = Int((share(0) * Double(samples.count)).rounded())
       let current = first..<first + batch.count + refused.count
+      var logits: [Rows] = []
+      let part = source == nil ? 1 : Self.sweepShare
       let work = LayerSweep(model, precision: precision).run(
         batch.map(\.input),
         progress: { done in
           progress(
             CalibrationProgress(
-              share: share(done), samples: current, layer: Int((done * layers).rounded(.up)) - 1))
+              share: share(part * done), samples: current,
+              layer: Int((done * layers).rounded(.up)) - 1))
         }
       ) { index, finding in
         var divergence = Self.compare(
@@ -76,12 +82,29 @@ package struct Calibrator {
           layerCount: model.configuration.text.layerCount)
         divergence.migration = finding.migration
         outcome.divergences.append(divergence)
+        if source != nil { logits.append(finding.full) }
       }
       guard work != nil else { return false }
+      if let source {
+        let expected = try source.logits(
+          batch.map(\.input),
+          pixels: { (index) throws(InputError) in try pixels(batch[index].sample) },
+          progress: { progress(CalibrationProgress(share: share(part + (1 - part) * $0))) })
+        guard let expected else { return false }
+        for (index, (found, expected)) in zip(logits, expected).enumerated() {
+          let compared = Self.compare(
+            batch[index].sample, full: expected, branches: found, layerCount: 1)
+          outcome.divergences[index].packing = AnswerDivergence(
+            kl: compared.kl[0], agrees: compared.agrees[0])
+        }
+      }
       try batchDone(outcome)
       return true
     }
   }
+
+  // What a sweep takes of the time, if the source runs after it: about two prefills of three.
+  private static let sweepShare = 2.0 / 3
 
   /// The second moments of the inputs of every product in the full pass over `samples`, images and
   /// answers included.  Samples that cannot be used are passed over; `run` names them.
@@ -99,10 +122,13 @@ package struct Calibrator {
         progress($0)
         return true
       }
-    ) { batch, _, share in
-      FullPass(model, precision: precision).run(batch.map(\.input), observe: moments.add) {
-        progress(share(Double($0) / layerCount))
-      }
+    ) { (batch, _, share) throws(InputError) in
+      try FullPass(model, precision: precision).run(
+        batch.map(\.input), observe: moments.add,
+        progress: {
+          progress(share(Double($0) / layerCount))
+          return true
+        })
       return true
     }
     return moments
@@ -135,7 +161,8 @@ package struct Calibrator {
       var batch: Batch = []
       var refused: [RefusedSample] = []
       var memory = SweepMemory(
-        model.configuration.text, precision: precision, answerTokens: options.answerTokens)
+        model.configuration.text, precision: precision, answerTokens: options.answerTokens,
+        comparesSource: source != nil)
       while next < samples.count, batch.count < Self.mostInBatch {
         guard progress(Double(first) / Double(samples.count)) else { return false }
         let sample = samples[next]
@@ -251,8 +278,8 @@ package struct Calibrator {
         if input.visual != nil {
           otherInput.visual = try other.model.encode(other.pixels(sample))
         }
-        let expected = answerLogits(input)
-        let found = other.answerLogits(otherInput)
+        let expected = try answerLogits(input)
+        let found = try other.answerLogits(otherInput)
         outcome.divergences.append(
           Self.compare(sample, full: expected, branches: found, layerCount: 1))
       } catch {
@@ -271,8 +298,10 @@ package struct Calibrator {
     return SweepInput(input: input, visual: nil, answerRows: 0..<input.ids.count)
   }
 
-  private func answerLogits(_ input: SweepInput) -> Rows {
-    let normed = FullPass(model, precision: precision).run([input])
+  private func answerLogits(_ input: SweepInput) throws(InputError) -> Rows {
+    guard let normed = try FullPass(model, precision: precision).run([input]) else {
+      preconditionFailure("nothing ends this pass")
+    }
     return model.decoder.logits(normed[0])
   }
 

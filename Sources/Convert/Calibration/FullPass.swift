@@ -1,8 +1,8 @@
-import Architecture
+package import Architecture
 package import Inference
 package import Kernels
 import Prompting
-import TensorCore
+package import TensorCore
 
 /// The full model over a batch of prompts with their answers, layer by layer: the weights of a
 /// layer are read once for the whole batch.
@@ -25,13 +25,19 @@ package struct FullPass {
   /// - Parameters:
   ///   - observe: is shown the inputs of every product, layer by layer and within it input by
   ///     input; of the head, the rows that predict answers.
-  ///   - progress: called with the number of layers done.
-  /// - Returns: per input the rows that enter the head, `[answer rows, hiddenSize]`.
+  ///   - enter: called before the first product with a part of the weights.
+  ///   - progress: takes the number of layers done; false ends the pass.
+  /// - Returns: per input the rows that enter the head, `[answer rows, hiddenSize]`; nil if
+  ///   `progress` ended the pass.
+  /// - Throws: by `enter`.
   @discardableResult
   package func run(
-    _ inputs: [SweepInput], observe: InputObserver? = nil, progress: (Int) -> Void = { _ in }
-  ) -> [Rows] {
+    _ inputs: [SweepInput], observe: InputObserver? = nil,
+    entering enter: (WeightPart) throws(InputError) -> Void = { _ in },
+    progress: (Int) -> Bool = { _ in true }
+  ) throws(InputError) -> [Rows]? {
     let text = model.configuration.text
+    try enter(.embedding)
     let hidden = inputs.map { input in
       let rows = Rows(count: input.input.ids.count, width: text.hiddenSize)
       model.embed(input.input, visual: input.visual, into: rows)
@@ -43,6 +49,7 @@ package struct FullPass {
       capacity: longest, keyValueHeads: text.keyValueHeadCount,
       headDimension: text.headDimension, precision: precision)
     for layer in 0..<text.layerCount {
+      try enter(.layer(layer))
       for rows in hidden {
         cache.removeAll()
         model.decoder.run(
@@ -50,8 +57,9 @@ package struct FullPass {
           streams: [RowStream(rows: 0..<rows.count, cache: cache)], scratch: scratch,
           observe: observe)
       }
-      progress(layer + 1)
+      guard progress(layer + 1) else { return nil }
     }
+    try enter(.output)
     return zip(inputs, hidden).map { input, rows in
       let normed = model.decoder.finalNorm(rows[input.answerRows])
       observe?(.head, nil, normed)

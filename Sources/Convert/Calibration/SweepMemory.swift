@@ -6,6 +6,7 @@ import Prompting
 package struct SweepMemory {
   private let text: TextConfiguration
   private let answerTokens: Int
+  private let comparesSource: Bool
   /// Keys and values of one row in one layer.
   private let cacheRowBytes: Int
   /// What each sample of the batch holds by itself.
@@ -14,9 +15,11 @@ package struct SweepMemory {
   private var shared = 0
 
   package init(
-    _ text: TextConfiguration, precision: KeyValueRows.Precision, answerTokens: Int
+    _ text: TextConfiguration, precision: KeyValueRows.Precision, answerTokens: Int,
+    comparesSource: Bool = false
   ) {
     self.text = text
+    self.comparesSource = comparesSource
     self.answerTokens = answerTokens
     cacheRowBytes = 2 * text.keyValueWidth * (precision == .f32 ? 4 : 2)
   }
@@ -32,6 +35,8 @@ package struct SweepMemory {
     let branches = (text.layerCount + 1) * input.branchRows.count * hidden
     // The image's rows, the full pass, the branches; and the logits of an answer found before.
     own += 2 * rows * hidden + branches + answerTokens * text.vocabularySize * float
+    // The same of the source, and both sides' logits; its weights are not counted.
+    if comparesSource { own += 2 * rows * hidden + 2 * answerTokens * text.vocabularySize * float }
 
     let active = max(LayerSweep.groupRows, rows)
     let perRow =
