@@ -213,7 +213,6 @@ import Testing
       SamplePages.record(tasks: names, layers: 80, k: 79), layers: 80, usedK: 79)
     let page = try parsed(text)
     #expect(page.elements.filter { $0.attributes["class"] == "chart" }.count == 2 + 24 + 1 + 3)
-    try OutputFile.write([Array(text.utf8)], to: "/tmp/report/many.html")
     #expect(text.utf8.count < 5 << 20, "\(text.utf8.count) bytes")
     #expect(page.texts("h3").contains("task 23") && !page.texts("h3").contains("task 24"))
     #expect(page.texts("summary").contains("task 59: all numbers"))

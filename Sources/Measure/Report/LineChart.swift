@@ -38,7 +38,7 @@ struct LineChart {
         "viewBox": "0 0 \(coordinate(Self.width)) \(coordinate(Self.height))",
         "aria-label": title, "xmlns": "http://www.w3.org/2000/svg",
       ],
-      [grid] + marks + series.map(shade) + series.map(draw))
+      [grid] + series.map(shade) + series.map(draw) + marks)
   }
 
   /// The legend of `series`, to stand below one or several charts.
