@@ -90,6 +90,9 @@ targets += stage("Statistics", in: "Measure")
 targets += stage(
   "SampleSets", in: "Measure", uses: ["TensorCore", "Architecture", "Prompting"],
   testsUse: [crypto])
+targets += stage(
+  "Report", in: "Measure",
+  uses: ["TensorCore", "Architecture", "VTWMFile", "Prompting", "CImages"])
 
 targets += stage(
   "Evaluation", in: "Measure",
@@ -133,7 +136,7 @@ targets += command(
   "vtwconvert",
   uses: [
     "TensorCore", "Architecture", "Checkpoints", "Packing", "VTWMFile", "Kernels", "Prompting",
-    "Inference", "SampleSets", "Statistics", "Calibration", "RuntimeSupport",
+    "Inference", "SampleSets", "Statistics", "Calibration", "Report", "RuntimeSupport",
   ])
 targets += command(
   "vtwrun",
@@ -141,7 +144,8 @@ targets += command(
     "TensorCore", "Architecture", "VTWMFile", "Kernels", "Prompting", "Inference",
     "RuntimeSupport",
   ])
-targets += command("vtwinfo", uses: ["TensorCore", "Architecture", "VTWMFile", "Prompting"])
+targets += command(
+  "vtwinfo", uses: ["TensorCore", "Architecture", "VTWMFile", "Prompting", "Report"])
 targets += command(
   "vtwbench",
   uses: [

@@ -66,39 +66,56 @@ package enum StandardInput {
   }
 }
 
-/// Progress on a terminal: one line that is rewritten; silent elsewhere.
+/// Progress: on a terminal one line that is rewritten, elsewhere a plain line now and then.
 package final class ProgressLine {
   private let label: String
   private let isShown: Bool
-  private let start = ContinuousClock().now
-  private var first: Double?
+  private let isTerminal = StandardError.isTerminal
+  private let clock = ContinuousClock()
+  /// When the first share was known; what was done before took other time.
+  private var start: (share: Double, time: ContinuousClock.Instant)?
+  private var written: ContinuousClock.Instant
   private var last = ""
+
+  // Often enough to see that something moves, seldom enough for a log.
+  private static let plainInterval = Duration.seconds(30)
 
   package init(_ label: String, isQuiet: Bool) {
     self.label = label
-    isShown = !isQuiet && StandardError.isTerminal
+    isShown = !isQuiet
+    written = clock.now
   }
 
-  /// Shows `share` (0...1) done, and the time that is left at the pace since the first call with
-  /// `isStart`, which says what was done before.
-  package func update(_ share: Double, isStart: Bool = false) {
-    if isStart { first = share }
+  /// Shows `share` (0...1) done, and the time that is left at this pace.
+  ///
+  /// - Parameters:
+  ///   - isStart: whether this share was done before, in other time.
+  ///   - detail: what is being done, for people.
+  package func update(
+    _ share: Double, isStart: Bool = false, _ detail: @autoclosure () -> String = ""
+  ) {
     guard isShown else { return }
+    let now = clock.now
+    let start = isStart ? (share, now) : start ?? (share, now)
+    self.start = start
+    guard isTerminal || now - written >= Self.plainInterval else { return }
     let percent = Int((min(max(share, 0), 1) * 100).rounded())
-    let elapsed = ContinuousClock().now - start
     var text = "\(label) \(percent) %"
-    let made = share - (first ?? 0)
-    if made > 0.02 {
-      let left = Double(elapsed.components.seconds) * (1 - share) / made
-      text += ", \(Int(left)) s left"
+    let detail = detail()
+    if !detail.isEmpty { text += ", \(detail)" }
+    let done = share - start.share
+    if done > 0.02 {
+      let left = (now - start.time) * ((1 - share) / done)
+      text += ", \(left.components.seconds) s left"
     }
     guard text != last else { return }
     last = text
-    StandardError.write("\r\u{1B}[K\(text)")
+    written = now
+    StandardError.write(isTerminal ? "\r\u{1B}[K\(text)" : text + "\n")
   }
 
   /// Clears the line.
   package func finish() {
-    if isShown { StandardError.write("\r\u{1B}[K") }
+    if isShown, isTerminal { StandardError.write("\r\u{1B}[K") }
   }
 }

@@ -36,6 +36,8 @@ struct ConvertResult {
   var errors: PackErrors?
   var configuration: ModelConfiguration
   var seconds: [(String, Double)]
+  /// The page that shows the calibration, if one was asked for.
+  var reportPath: String?
 
   // Reports count a prompt of one image and this many text rows, as the design's check values do.
   static let textRows = 64
@@ -51,6 +53,8 @@ struct ConvertResult {
     text += (errors?.parts ?? []).map(Self.line).joined()
     if let report {
       text += report.table
+      // A picture for people who watch; in a pipe the numbers do.
+      if StandardError.isTerminal { text += CalibrationText.curve(report) }
       for warning in report.warnings { text += wrapped("warning: \(warning)") }
       text += report.explanation.map { wrapped($0) }.joined() + CalibrationText.thresholds(report)
     }
@@ -70,6 +74,7 @@ struct ConvertResult {
         + "\(fixed(100 * ratios(profile).operations, 0)) % of the FLOPs\n"
     }
     let total = seconds.last?.1 ?? 0
+    if let reportPath { text += "report: \(printable(reportPath))\n" }
     return text + "wrote \(printable(output)): \(byteText(byteCount)) in \(timeText(total))\n"
   }
 
@@ -83,6 +88,7 @@ struct ConvertResult {
         object[member.key] = member.value
       }
     }
+    object["report"] = reportPath.map(JSONValue.string)
     object["types"] = types?.json
     object["errors"] = errors?.json
     object["profiles"] = .array(

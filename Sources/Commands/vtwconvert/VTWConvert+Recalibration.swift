@@ -32,6 +32,7 @@ extension VTWConvert {
     let samples = try calibrationSamples(file.configuration)
     let merged = try mergedStatistics()
     try checkStatistics(inputs: [input])
+    try checkReport(inputs: [input])
     let subject = CalibrationSubject(
       contents: VTWMContents(file), tensors: file.tensors, precision: file.keyValuePrecision,
       modelID: file.modelID, types: CalibrationSubject.types(of: file))
@@ -66,13 +67,16 @@ extension VTWConvert {
       calibration: report?.json ?? file.calibration, provenance: provenance(file),
       keyValuePrecision: file.keyValuePrecision)
     removeLeftStatistics()
+    let sealed = clock.now
+    if let measured { try writeReport(measured, samples, compute: engine.compute()) }
     let result = ConvertResult(
       output: output, byteCount: writer.byteCount, schedule: schedule, report: report,
       configuration: file.configuration,
       seconds: [
         ("copy", seconds(copied - start)), ("calibrate", seconds(calibrated - copied)),
-        ("seal", seconds(clock.now - calibrated)), ("total", seconds(clock.now - start)),
-      ])
+        ("seal", seconds(sealed - calibrated)), ("report", seconds(clock.now - sealed)),
+        ("total", seconds(clock.now - start)),
+      ], reportPath: reportPath)
     say(result.text)
     if json { StandardOutput.write(result.json.text + "\n") }
   }

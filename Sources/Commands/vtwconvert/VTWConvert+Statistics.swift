@@ -10,7 +10,7 @@ import TensorCore
 import VTWMFile
 
 extension VTWConvert {
-  private var statisticsPath: String { statistics.stats ?? output + ".stats" }
+  var statisticsPath: String { statistics.stats ?? output + ".stats" }
 
   // Seconds after which what was measured is put on the disk, if the user named a file for it.
   private static let savingInterval = 30.0
@@ -74,9 +74,10 @@ extension VTWConvert {
     let isComplete = try InterruptCleanup.deferring {
       try calibrator.run(
         rest.map(\.sample),
-        progress: { share in
+        progress: { now in
           progress.update(
-            (Double(done.count) + share * Double(rest.count)) / Double(max(1, part.count)))
+            (Double(done.count) + now.share * Double(rest.count)) / Double(max(1, part.count)),
+            Self.detail(now, before: done.count, of: part.count, layers: setup.layerCount))
           return InterruptCleanup.signal == nil
         }
       ) { (outcome) throws(InputError) in
@@ -111,6 +112,16 @@ extension VTWConvert {
           + "\(measured.shard.text), into \(printable(statisticsPath))\n")
     }
     return measured
+  }
+
+  /// "samples 33...64 of 96, layer 5 of 12"
+  private static func detail(
+    _ progress: CalibrationProgress, before: Int, of count: Int, layers: Int
+  ) -> String {
+    guard let samples = progress.samples, let layer = progress.layer else { return "" }
+    return
+      "samples \(before + samples.lowerBound + 1)...\(before + samples.upperBound) of \(count), "
+      + "layer \(layer + 1) of \(layers)"
   }
 
   private func save(_ measured: CalibrationStatistics) throws(InputError) {

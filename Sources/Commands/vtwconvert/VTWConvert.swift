@@ -124,6 +124,13 @@ struct VTWConvert: ParsableCommand {
       """)
   var maxMemory: Int?
 
+  @Option(
+    name: .customLong("report"),
+    help: ArgumentHelp(
+      "Show the calibration as a page for a browser, with the samples whose answers change most.",
+      valueName: "file.html"))
+  var reportPath: String?
+
   @OptionGroup(title: "Statistics") var statistics: StatisticsOptions
 
   @OptionGroup(title: "Engine") var engine: EngineOptions
@@ -174,6 +181,12 @@ struct VTWConvert: ParsableCommand {
     guard statistics.merge.isEmpty || calib.isEmpty else {
       throw ValidationError("--merge measures nothing; leave --calib out.")
     }
+    guard reportPath == nil || (statistics.shard == nil && !(calib + statistics.merge).isEmpty)
+    else {
+      throw ValidationError(
+        "--report shows a new calibration: it needs --calib or --merge, and no --shard. What a "
+          + ".vtwm file holds, vtwinfo --report shows.")
+    }
     guard !calib.isEmpty || statistics.stats == nil else {
       throw ValidationError("--stats and --shard are for --calib; name a set.")
     }
@@ -199,6 +212,7 @@ struct VTWConvert: ParsableCommand {
     let compute = try engine.compute()
     let merged = try mergedStatistics()
     try checkStatistics(inputs: checkpoint.inputs.map(\.path))
+    try checkReport(inputs: checkpoint.inputs.map(\.path))
     let plan = try plan(checkpoint)
     var columnWeights: [TensorKey: [Float]] = [:]
     let isWeighted = weightsErrors(checkpoint, plan)
@@ -248,6 +262,8 @@ struct VTWConvert: ParsableCommand {
       provenance: provenance(checkpoint, isWeighted: isWeighted, errors: errors),
       keyValuePrecision: plan.keyValuePrecision)
     removeLeftStatistics()
+    let sealed = clock.now
+    if let measured { try writeReport(measured, samples, compute: compute) }
     let result = ConvertResult(
       output: output, byteCount: writer.byteCount, schedule: schedule, report: report,
       types: TypeChanges(of: checkpoint.tensors, in: plan), errors: errors,
@@ -255,8 +271,9 @@ struct VTWConvert: ParsableCommand {
       seconds: [
         ("importance", seconds(weighted - start)), ("pack", seconds(packed - weighted)),
         ("calibrate", seconds(calibrated - packed)),
-        ("seal", seconds(clock.now - calibrated)), ("total", seconds(clock.now - start)),
-      ])
+        ("seal", seconds(sealed - calibrated)), ("report", seconds(clock.now - sealed)),
+        ("total", seconds(clock.now - start)),
+      ], reportPath: reportPath)
     say(result.text)
     if json { StandardOutput.write(result.json.text + "\n") }
   }

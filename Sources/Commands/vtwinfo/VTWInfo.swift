@@ -2,6 +2,7 @@ import Architecture
 import ArgumentParser
 import CommandSupport
 import Prompting
+import Report
 import TensorCore
 import VTWMFile
 
@@ -31,11 +32,21 @@ struct VTWInfo: ParsableCommand {
   @Flag(help: "Show the calibration: curves, thresholds, and why this K.")
   var calibration = false
 
+  @Option(
+    help: ArgumentHelp("Show the calibration as a page for a browser.", valueName: "file.html"))
+  var report: String?
+
   @Flag(help: "Check every byte: checksums, values, and the tokenizer against its test vectors.")
   var verify = false
 
   mutating func run() throws {
     let model = try VTWMFile(opening: file)
+    if let report {
+      let page = try ReportPage(model)
+      try ReportFile.check(report, others: [file])
+      try ReportFile.write(page, to: report)
+      StandardError.write("wrote \(printable(report))\n")
+    }
     if verify {
       let progress = ProgressLine("verifying", isQuiet: false)
       try model.verify { progress.update($0) }
@@ -49,7 +60,7 @@ struct VTWInfo: ParsableCommand {
     let pages = [
       (plan, InfoPages.plan), (calibration, CalibrationPage.text), (tensors, InfoPages.tensors),
     ].filter(\.0)
-    if pages.isEmpty { StandardOutput.write(InfoPages.overview(model)) }
+    if pages.isEmpty, report == nil { StandardOutput.write(InfoPages.overview(model)) }
     for (_, page) in pages { StandardOutput.write(page(model)) }
     if verify { StandardOutput.write("verified: every checksum and the tokenizer's tests agree\n") }
   }

@@ -20,10 +20,10 @@ package struct CalibrationOptions: Sendable {
 
 /// Measures what withdrawing at each layer does to the answers of a set.
 package struct Calibrator {
-  private let model: Model
+  let model: Model
+  let imageSteps: ImageSteps?
+  let precision: KeyValueRows.Precision
   private let encoder: PromptEncoder
-  private let imageSteps: ImageSteps?
-  private let precision: KeyValueRows.Precision
   private let options: CalibrationOptions
   private let source: SourceModel?
 
@@ -50,23 +50,33 @@ package struct Calibrator {
   /// Sweeps over `samples` in batches that fit the memory bound.
   ///
   /// - Parameters:
-  ///   - progress: takes the share done, 0...1; false ends the run, and the batch at hand is lost.
+  ///   - progress: false ends the run, and the batch at hand is lost.
   ///   - batchDone: takes what each batch gave.
   /// - Returns: whether all samples were looked at.
   /// - Throws: `InputError` if the memory bound is too small for a sample, or by `batchDone`.
   @discardableResult
   package func run(
-    _ samples: [Sample], progress: (Double) -> Bool,
+    _ samples: [Sample], progress: (CalibrationProgress) -> Bool,
     batchDone: (Outcome) throws(InputError) -> Void
   ) throws(InputError) -> Bool {
-    try inBatches(
-      samples, prepare: { (sample) throws(InputError) in try prepare(sample) }, progress: progress
+    let layers = Double(model.configuration.text.layerCount)
+    return try inBatches(
+      samples, prepare: { (sample) throws(InputError) in try prepare(sample) },
+      progress: { progress(CalibrationProgress(share: $0)) }
     ) { (batch, refused, share) throws(InputError) in
       var outcome = Outcome(divergences: [], refused: refused)
+      let first = Int((share(0) * Double(samples.count)).rounded())
+      let current = first..<first + batch.count + refused.count
       var logits: [Rows] = []
       let part = source == nil ? 1 : Self.sweepShare
       let work = LayerSweep(model, precision: precision).run(
-        batch.map(\.input), progress: { progress(share(part * $0)) }
+        batch.map(\.input),
+        progress: { done in
+          progress(
+            CalibrationProgress(
+              share: share(part * done), samples: current,
+              layer: Int((done * layers).rounded(.up)) - 1))
+        }
       ) { index, finding in
         var divergence = Self.compare(
           batch[index].sample, full: finding.full, branches: finding.branches,
@@ -80,7 +90,7 @@ package struct Calibrator {
         let expected = try source.logits(
           batch.map(\.input),
           pictures: { (index) throws(InputError) in try pictures(batch[index].sample) },
-          progress: { progress(share(part + (1 - part) * $0)) })
+          progress: { progress(CalibrationProgress(share: share(part + (1 - part) * $0))) })
         guard let expected else { return false }
         for (index, (found, expected)) in zip(logits, expected).enumerated() {
           let compared = Self.compare(
@@ -202,12 +212,7 @@ package struct Calibrator {
     _ sample: Sample, _ observe: InputObserver? = nil
   ) throws(InputError) -> SweepInput {
     let pictures = try pictures(sample)
-    let question = sample.question ?? ""
-    let marked =
-      sample.isRaw
-      ? try encoder.raw(question, imageCount: pictures.count)
-      : try encoder.firstTurn(question: question, imageCount: pictures.count)
-    let prompt = marked.expanded(pictures.map(\.layout.rowCount))
+    let prompt = try prompt(sample, pictures)
     guard let last = prompt.classes.last, ClassMask.text.contains(last) else {
       throw InputError("", "the prompt ends with an image; an answer follows text")
     }
@@ -244,6 +249,16 @@ package struct Calibrator {
     guard !input.ids.isEmpty else { throw InputError("", "has no tokens") }
     try checkLength(input)
     return SweepInput(input: input, visual: nil, answerRows: 0..<input.ids.count)
+  }
+
+  /// The sample's question about `pictures`, ready to be answered.
+  func prompt(_ sample: Sample, _ pictures: [Picture]) throws(InputError) -> ModelInput {
+    let question = sample.question ?? ""
+    let marked =
+      sample.isRaw
+      ? try encoder.raw(question, imageCount: pictures.count)
+      : try encoder.firstTurn(question: question, imageCount: pictures.count)
+    return marked.expanded(pictures.map(\.layout.rowCount))
   }
 
   private func checkLength(_ input: ModelInput) throws(InputError) {

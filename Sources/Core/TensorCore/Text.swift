@@ -10,3 +10,22 @@ package func fixed(_ value: Double, _ places: Int) -> String {
   let sign = value < 0 && rounded > 0 ? "-" : ""
   return places == 0 ? sign + digits : "\(sign)\(digits.dropLast(places)).\(digits.suffix(places))"
 }
+
+/// `count` bytes for people: "13.1 MB".
+package func byteText(_ count: Int) -> String {
+  var value = Double(count)
+  for unit in ["B", "kB", "MB", "GB"] {
+    if value < 1000 {
+      return unit == "B" ? "\(count) B" : "\(fixed(value, value < 10 ? 2 : 1)) \(unit)"
+    }
+    value /= 1000
+  }
+  return "\(fixed(value, 2)) TB"
+}
+
+/// Seconds for people: "12.3 ms", "4.56 s", "3 min 20 s".
+package func timeText(_ seconds: Double) -> String {
+  if seconds < 1 { return "\(fixed(seconds * 1000, 1)) ms" }
+  if seconds < 120 { return "\(fixed(seconds, 2)) s" }
+  return "\(Int(seconds) / 60) min \(Int(seconds) % 60) s"
+}

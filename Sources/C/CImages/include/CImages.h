@@ -1,4 +1,4 @@
-/* Image files to RGB pixels, and the inner loops of Pillow's resampling.
+/* Image files to RGB pixels and back, and the inner loops of Pillow's resampling.
  *
  * Pixels are row-major RGB, one byte a channel, no padding between rows.  No function keeps memory
  * after it returns, and none ends the process on malformed bytes. */
@@ -26,6 +26,12 @@ int vtw_webp_size(const uint8_t *bytes, size_t count, uint32_t *width, uint32_t 
                   char *message);
 int vtw_webp_decode(const uint8_t *bytes, size_t count, uint8_t *pixels, uint32_t width,
                     uint32_t height, char *message);
+
+/* Writes a JPEG file of `pixels`, 1 to 65,500 on a side, with full colour resolution at `quality`
+ * (1...100) into `bytes`, and its size into `count`; the same pixels give the same bytes.  Returns 0,
+ * or -1 with the reason in `message`, also if the file has more than `capacity` bytes. */
+int vtw_jpeg_encode(uint8_t *bytes, size_t capacity, size_t *count, const uint8_t *pixels,
+                    uint32_t width, uint32_t height, int quality, char *message);
 
 /* Turns an image of width x height upright according to its EXIF orientation (2...8; 5...8 swap
  * width and height).  `out` and `pixels` do not overlap. */
