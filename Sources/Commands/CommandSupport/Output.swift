@@ -96,7 +96,7 @@ package final class ProgressLine {
   ) {
     guard isShown else { return }
     let now = clock.now
-    let start = isStart ? (share, now) : start ?? (share, now)
+    let start = isStart ? (share: share, time: now) : start ?? (share: share, time: now)
     self.start = start
     guard isTerminal || now - written >= Self.plainInterval else { return }
     let percent = Int((min(max(share, 0), 1) * 100).rounded())

@@ -268,7 +268,7 @@ package struct Calibrator {
     }
   }
 
-  private func pictures(_ sample: Sample) throws(InputError) -> [Picture] {
+  func pictures(_ sample: Sample) throws(InputError) -> [Picture] {
     guard !sample.images.isEmpty else { return [] }
     guard let imageSteps, let vision = model.configuration.vision else {
       throw InputError("", "this model takes no images")

@@ -85,8 +85,8 @@ extension Calibrator {
   package func replay(_ sample: Sample) throws(InputError) -> SampleReplay {
     var images: [RGBImage] = []
     for source in sample.images { images.append(try RGBImage(source)) }
-    let pictures = try pictures(sample)
-    let prompt = try prompt(sample, pictures)
+    let pictures = try self.pictures(sample)
+    let prompt = try self.prompt(sample, pictures)
     let clock = ContinuousClock()
     let start = clock.now
     let visual = pictures.isEmpty ? nil : try model.encode(pictures)

@@ -13,7 +13,7 @@ enum ModelFacts {
     ]
     if let vision = configuration.vision {
       facts.append(
-        (vision.tiles == nil ? "" : "up to ")
+        (vision.tiling == nil ? "" : "up to ")
           + "\(configuration.rowsOfLargestImage) visual rows per image")
     }
     var bytes: [Encoding: Int] = [:]
