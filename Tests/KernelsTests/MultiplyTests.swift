@@ -62,9 +62,61 @@ import Testing
       expectClose(y.copy(), withBias, tolerance: bound, label + " + bias")
 
       y.fill(from: before)
-      compute.multiplyAdd(rows(x, width: inputs), biased, to: y)
+      compute.multiply(rows(x, width: inputs), biased, .add, into: y)
       let added = withBias.indices.map { withBias[$0] + Double(before[$0]) }
       expectClose(y.copy(), added, tolerance: bound + 1e-6, label + " added")
+    }
+  }
+
+  /// Ends of products at sizes with and without whole panels and tiles.
+  @Test(arguments: InstructionSet.supported, Encoding.allCases)
+  func activatedAndGatedSumsEqualTheFormula(set: InstructionSet, encoding: Encoding) throws {
+    let compute = Compute(threads: 2, instructionSet: set)
+    var noise = Noise(seed: 7)
+    for (count, outputs, inputs) in [(1, 64, 40), (3, 33, 64), (37, 70, 96), (40, 31, 33)] {
+      let x = rows(noise.values(count * inputs, scale: 3), width: inputs)
+      let (gate, up) = (
+        Linear(
+          weight: try tensor(noise.values(outputs * inputs), [outputs, inputs], encoding),
+          bias: try tensor(noise.values(outputs), [outputs])),
+        Linear(
+          weight: try tensor(noise.values(outputs * inputs), [outputs, inputs], encoding),
+          bias: nil)
+      )
+      let plain = [Rows(count: count, width: outputs), Rows(count: count, width: outputs)]
+      compute.multiply(x, [gate, up], into: plain)
+      let (gateSums, upSums) = (plain[0].copy(), plain[1].copy())
+      for activation in KernelActivation.allCases {
+        let label = "\(set) \(encoding) \(count) x \(outputs) x \(inputs) \(activation)"
+        let activated = gateSums.map { exact(activation, Double($0)) }
+        let y = Rows(count: count, width: outputs)
+        compute.multiply(x, gate, .activate(activation), into: y)
+        expectClose(y.copy(), activated, tolerance: 3e-5, label)
+        compute.multiplyGated(x, gate: gate, up: up, activation, into: y)
+        let gated = zip(activated, upSums).map { $0 * Double($1) }
+        expectClose(y.copy(), gated, tolerance: 3e-4, label + " gated")
+      }
+    }
+  }
+
+  /// Gate and up in different encodings, as `--encoding-for` may choose.
+  @Test(arguments: InstructionSet.supported)
+  func gateAndUpMayDifferInEncoding(set: InstructionSet) throws {
+    let compute = Compute(threads: 2, instructionSet: set)
+    var noise = Noise(seed: 8)
+    let x = rows(noise.values(9 * 64), width: 64)
+    let values = (noise.values(40 * 64), noise.values(40 * 64))
+    for encodings in [(Encoding.q8, Encoding.q4), (.f32, .q8), (.bf16, .f32)] {
+      let gate = Linear(weight: try tensor(values.0, [40, 64], encodings.0), bias: nil)
+      let up = Linear(weight: try tensor(values.1, [40, 64], encodings.1), bias: nil)
+      let plain = [Rows(count: 9, width: 40), Rows(count: 9, width: 40)]
+      compute.multiply(x, [gate, up], into: plain)
+      let y = Rows(count: 9, width: 40)
+      compute.multiplyGated(x, gate: gate, up: up, .silu, into: y)
+      let expected = zip(plain[0].copy(), plain[1].copy()).map {
+        exact(.silu, Double($0)) * Double($1)
+      }
+      expectClose(y.copy(), expected, tolerance: 1e-4, "\(set) \(encodings)")
     }
   }
 

@@ -39,15 +39,6 @@ import Testing
     }
   }
 
-  private func exact(_ activation: KernelActivation, _ x: Double) -> Double {
-    switch activation {
-    case .silu: x / (1 + exp(-x))
-    case .gelu: 0.5 * x * erfc(-x / 2.0.squareRoot())
-    case .geluTanh: x / (1 + exp(-2 * (2 / Double.pi).squareRoot() * (x + 0.044715 * x * x * x)))
-    case .quickGELU: x / (1 + exp(-1.702 * x))
-    }
-  }
-
   @Test(arguments: InstructionSet.supported, KernelActivation.allCases)
   func activationsArePrecise(set: InstructionSet, activation: KernelActivation) {
     let compute = Compute(threads: 1, instructionSet: set)
@@ -73,19 +64,6 @@ import Testing
     #expect(found[0].isNaN)
     #expect(Array(found[1...3]) == [1e30, 200, 89])
     #expect(found[4...].allSatisfy { abs($0) < 1e-30 })
-  }
-
-  @Test(arguments: InstructionSet.supported, KernelActivation.allCases)
-  func activateMultiplyIsActivateThenMultiply(set: InstructionSet, activation: KernelActivation) {
-    let compute = Compute(threads: 2, instructionSet: set)
-    var noise = Noise(seed: 12)
-    for width in Self.widths {
-      let gate = noise.values(40 * width, scale: 6), up = noise.values(40 * width)
-      let y = rows(gate, width: width)
-      compute.activateMultiply(gate: y, up: rows(up, width: width), activation)
-      let expected = gate.indices.map { exact(activation, Double(gate[$0])) * Double(up[$0]) }
-      expectClose(y.copy(), expected, tolerance: 6e-6, "\(set) \(width)")
-    }
   }
 
   @Test(arguments: InstructionSet.supported)

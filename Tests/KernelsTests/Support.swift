@@ -1,3 +1,4 @@
+import Glibc
 import Kernels
 import TensorCore
 import Testing
@@ -73,5 +74,15 @@ extension KeyValueRows {
   /// Adds rows after the last, as they are.
   func append(keys: Rows, values: Rows) {
     Compute(threads: 1).append(keys: keys, values: values, to: self)
+  }
+}
+
+/// The activation in f64.
+func exact(_ activation: KernelActivation, _ x: Double) -> Double {
+  switch activation {
+  case .silu: x / (1 + exp(-x))
+  case .gelu: 0.5 * x * erfc(-x / 2.0.squareRoot())
+  case .geluTanh: x / (1 + exp(-2 * (2 / Double.pi).squareRoot() * (x + 0.044715 * x * x * x)))
+  case .quickGELU: x / (1 + exp(-1.702 * x))
   }
 }

@@ -150,9 +150,12 @@ static const char *name_of(vtw_encoding encoding) {
   return "";
 }
 
-/* y (+)= x.W^T + b in two parts, as two threads do; y may not be written beyond its end. */
+static const vtw_epilogue STORE = {VTW_STORE, VTW_SILU}, ADD = {VTW_ADD, VTW_SILU};
+
+/* A product in two parts, as two threads do it; y may not be written beyond its end.  Those of f32
+ * store or add only. */
 static void multiply(const vtw_kernels *k, const vtw_matrix *w, const float *x, size_t rows,
-                     float *y, int add) {
+                     float *y, vtw_epilogue epilogue) {
   const float guard = 1234.5f;
   size_t count = rows * w->rows;
   float *out = memory((count + 16) * sizeof(float));
@@ -160,6 +163,7 @@ static void multiply(const vtw_kernels *k, const vtw_matrix *w, const float *x, 
   for (size_t i = 0; i < 16; i++) out[count + i] = guard;
   if (w->encoding == VTW_F32) {
     size_t middle = w->rows / 2;
+    int add = epilogue.kind == VTW_ADD;
     vtw_multiply_f32(k, w, 0, middle, x, rows, out, add);
     vtw_multiply_f32(k, w, middle, w->rows, x, rows, out, add);
   } else {
@@ -167,8 +171,8 @@ static void multiply(const vtw_kernels *k, const vtw_matrix *w, const float *x, 
     size_t tiles = vtw_row_tiles(k, w->encoding, rows), panels = panels_of(w->rows);
     for (size_t t = tiles; t-- > 0;)
       vtw_pack_tile(k, w->encoding, x, rows, w->columns, t, packed);
-    vtw_multiply_panels(k, w, 0, panels / 2, packed, rows, out, add);
-    vtw_multiply_panels(k, w, panels / 2, panels, packed, rows, out, add);
+    vtw_multiply_panels(k, w, 0, panels / 2, packed, rows, out, epilogue);
+    vtw_multiply_panels(k, w, panels / 2, panels, packed, rows, out, epilogue);
     free(packed);
   }
   for (size_t i = 0; i < 16; i++) expect(out[count + i] == guard, "wrote beyond the end of y");
@@ -221,8 +225,8 @@ static void check_product(vtw_instruction_set set, const vtw_matrix *w, const fl
   float *slack = memory(columns * sizeof(float)), *tops = memory(columns * sizeof(float));
   memcpy(y, start, count * sizeof(float));
   memcpy(plain, start, count * sizeof(float));
-  multiply(k, w, x, rows, y, add);
-  if (quantised) multiply(vtw_kernels_for(VTW_GENERIC), w, x, rows, plain, add);
+  multiply(k, w, x, rows, y, add ? ADD : STORE);
+  if (quantised) multiply(vtw_kernels_for(VTW_GENERIC), w, x, rows, plain, add ? ADD : STORE);
   for (size_t m = 0; m < rows; m++) {
     const float *row = x + m * columns;
     if (quantised)
@@ -249,7 +253,7 @@ static void check_product(vtw_instruction_set set, const vtw_matrix *w, const fl
     }
     if (w->encoding != VTW_F32) {
       memcpy(alone, start + m * w->rows, w->rows * sizeof(float));
-      multiply(k, w, row, 1, alone, add);
+      multiply(k, w, row, 1, alone, add ? ADD : STORE);
       expect_same_bits(y + m * w->rows, alone, w->rows, "a row alone gives other bits");
     }
   }
@@ -309,7 +313,7 @@ static void check_exact_integers(vtw_instruction_set set, vtw_encoding encoding)
       for (size_t m = 0; m < rows; m++)
         for (size_t c = 0; c < columns; c += 32) x[m * columns + c] = m % 2 ? 127 : -127;
       AT("%s sums of integers, %zu x %zu, %zu rows", name_of(encoding), n, columns, rows);
-      multiply(vtw_kernels_for(set), &w, x, rows, y, 0);
+      multiply(vtw_kernels_for(set), &w, x, rows, y, STORE);
       for (size_t m = 0; m < rows; m++)
         for (size_t r = 0; r < n; r++) {
           double sum = 0;
@@ -330,10 +334,10 @@ static void check_not_finite(const vtw_kernels *k, vtw_encoding encoding) {
   float *x = activations(PLAIN, rows, columns), *y = memory(rows * n * sizeof(float));
   float *before = memory(rows * n * sizeof(float));
   AT("%s product of values that are not finite", name_of(encoding));
-  multiply(k, &w, x, rows, before, 0);
+  multiply(k, &w, x, rows, before, STORE);
   x[2 * columns + 99] = NAN;
   x[7 * columns + 31] = INFINITY;
-  multiply(k, &w, x, rows, y, 0);
+  multiply(k, &w, x, rows, y, STORE);
   for (size_t m = 0; m < rows; m++)
     if (m == 2 || m == 7)
       for (size_t i = 0; i < n; i++) expect(!isfinite(y[m * n + i]), "a sum is finite");
@@ -564,6 +568,28 @@ static void check_activations(const vtw_kernels *k, vtw_activation f) {
   free(x), free(up), free(gate);
 }
 
+/* What the sums of a product, found by themselves, must become. */
+static void check_epilogues(const vtw_kernels *k, vtw_encoding encoding) {
+  size_t n = 70, columns = 64, rows = 13;
+  float *bias = noise(n, 3), *x = noise(rows * columns, 1), *before = noise(rows * n, 3);
+  float *sums = memory(rows * n * sizeof(float)), *y = memory(rows * n * sizeof(float));
+  vtw_matrix w = {encoding, n, columns, encoded(encoding, n, columns), bias};
+  multiply(k, &w, x, rows, sums, STORE);
+  for (vtw_activation f = VTW_SILU; f <= VTW_QUICK_GELU; f++)
+    for (int gate = 0; gate < 2; gate++) {
+      vtw_epilogue epilogue = {gate ? VTW_GATE : VTW_ACTIVATE, f};
+      memcpy(y, before, rows * n * sizeof(float));
+      multiply(k, &w, x, rows, y, epilogue);
+      AT("%s product, activation %d%s", name_of(encoding), (int)f, gate ? ", times sums" : "");
+      for (size_t i = 0; i < rows * n; i++) {
+        double value = activated(f, gate ? before[i] : sums[i]), factor = gate ? sums[i] : 1;
+        double bound = 1e-6 * fabs(value) + (fabs(value) < 1e-2 ? 3e-8 : 0);
+        compare(i, y[i], value * factor, (bound + 1e-7 * fabs(value)) * fabs(factor));
+      }
+    }
+  free((void *)w.weights), free(bias), free(x), free(before), free(sums), free(y);
+}
+
 static void check_rotation(const vtw_kernels *k, size_t heads, size_t dimension) {
   size_t rows = 3, half = dimension / 2, width = heads * dimension;
   float *x = noise(rows * width, 3), *y = memory(rows * width * sizeof(float));
@@ -599,6 +625,7 @@ static void check_kernels(vtw_instruction_set set) {
   for (size_t i = 0; i < sizeof encodings / sizeof *encodings; i++) {
     check_products(set, encodings[i]);
     check_not_finite(k, encodings[i]);
+    if (encodings[i] != VTW_F32) check_epilogues(k, encodings[i]);
   }
   check_exact_integers(set, VTW_Q8);
   check_exact_integers(set, VTW_Q4);

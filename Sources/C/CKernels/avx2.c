@@ -351,6 +351,7 @@ const vtw_kernels vtw_kernels_avx2 = {
     .attend_merge = avx2_attend_merge,
     .narrow_f16 = narrow_f16,
     .quantize = avx2_quantize,
+    .store = avx2_store,
     .rms_norm = avx2_rms_norm,
     .layer_norm = avx2_layer_norm,
     .rotate = avx2_rotate,

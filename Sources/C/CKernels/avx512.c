@@ -659,6 +659,7 @@ TARGET static void narrow_f16(const float *x, uint16_t *out, size_t count) {
   .attend_merge = avx512_attend_merge,                                                    \
   .narrow_f16 = narrow_f16,                                                               \
   .quantize = avx512_quantize,                                                            \
+  .store = avx512_store,                                                                  \
   .rms_norm = avx512_rms_norm,                                                            \
   .layer_norm = avx512_layer_norm,                                                        \
   .rotate = avx512_rotate,                                                                \

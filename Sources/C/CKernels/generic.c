@@ -153,6 +153,7 @@ const vtw_kernels vtw_kernels_generic = {
     .attend_merge = generic_attend_merge,
     .narrow_f16 = narrow_f16,
     .quantize = generic_quantize,
+    .store = generic_store,
     .rms_norm = generic_rms_norm,
     .layer_norm = generic_layer_norm,
     .rotate = generic_rotate,

@@ -64,6 +64,11 @@ struct vtw_kernels {
   void (*narrow_f16)(const float *x, uint16_t *out, size_t count);
   void (*quantize)(const float *x, size_t count, int8_t *quants, uint16_t *scale);
 
+  /* Columns [0, width) of y, rows of `ldc` floats, from the sums of their panels without the bias,
+   * [panels][rows][32]. */
+  void (*store)(const float *sums, size_t rows, const float *bias, size_t width,
+                vtw_epilogue epilogue, float *y, size_t ldc);
+
   void (*rms_norm)(const float *, size_t, size_t, const float *, float, float *);
   void (*layer_norm)(const float *, size_t, size_t, const float *, const float *, float, float *);
   void (*rotate)(float *, size_t, size_t, size_t, const float *, const float *);

@@ -64,27 +64,18 @@ void vtw_pack_tile(const vtw_kernels *k, vtw_encoding encoding, const float *x, 
   }
 }
 
-static void add_row(const float *restrict x, size_t width, float *restrict y) {
-  for (size_t j = 0; j < width; j++) y[j] += x[j];
-}
-
-/* y (+)= the sums of a panel, [rows][32], + bias. */
-static void store_panel(const vtw_matrix *w, size_t panel, const float *sums, size_t rows, float *y,
-                        int add) {
-  size_t column = panel * VTW_PANEL;
-  size_t width = w->rows - column < VTW_PANEL ? w->rows - column : VTW_PANEL;
-  const float *bias = w->bias ? w->bias + column : NULL;
-  for (size_t m = 0; m < rows; m++, sums += VTW_PANEL) {
-    float *to = y + m * w->rows + column;
-    if (add) add_row(sums, width, to);
-    else memcpy(to, sums, width * sizeof(float));
-    if (bias) add_row(bias, width, to);
-  }
+/* Ends the products of `panels` panels, whose sums are [panels][rows][32]. */
+static void store_panels(const vtw_kernels *k, const vtw_matrix *w, size_t panel, size_t panels,
+                         const float *sums, size_t rows, float *y, vtw_epilogue epilogue) {
+  size_t column = panel * VTW_PANEL, left = w->rows - column, width = panels * VTW_PANEL;
+  k->store(sums, rows, w->bias ? w->bias + column : NULL, left < width ? left : width, epilogue,
+           y + column, w->rows);
 }
 
 /* One tile: the weights are streamed once, each panel from end to end. */
-static void multiply_tile(const vtw_product *p, const vtw_matrix *w, size_t first, size_t last,
-                          const char *tile, size_t rows, float *y, int add) {
+static void multiply_tile(const vtw_kernels *k, const vtw_matrix *w, size_t first, size_t last,
+                          const char *tile, size_t rows, float *y, vtw_epilogue epilogue) {
+  const vtw_product *p = product_for(k, w->encoding);
   size_t total = steps_for(p, w->columns), block = block_for(p, total);
   for (size_t panel = first; panel < last; panel++) {
     float sums[VTW_TILE_MAX * VTW_PANEL] = {0};
@@ -92,7 +83,7 @@ static void multiply_tile(const vtw_product *p, const vtw_matrix *w, size_t firs
       p->panel((const char *)w->weights + (panel * total + step) * p->weight_bytes,
                tile + step * rows * p->step_bytes, rows,
                total - step < block ? total - step : block, sums, VTW_PANEL, step > 0);
-    store_panel(w, panel, sums, rows, y, add);
+    store_panels(k, w, panel, 1, sums, rows, y, epilogue);
   }
 }
 
@@ -103,9 +94,10 @@ static void prefetch(const char *from, size_t bytes) {
 
 /* Tiles [first_tile, last_tile), of at most CHUNK_ROWS rows: block by block of columns, so that
  * activations come from L2; within a block panel by panel, whose weights stay in L1. */
-static void multiply_tiles(const vtw_product *p, const vtw_matrix *w, size_t first, size_t last,
+static void multiply_tiles(const vtw_kernels *k, const vtw_matrix *w, size_t first, size_t last,
                            const char *packed, size_t rows, size_t first_tile, size_t last_tile,
-                           float *y, int add) {
+                           float *y, vtw_epilogue epilogue) {
+  const vtw_product *p = product_for(k, w->encoding);
   _Alignas(64) float sums[SUMS];
   _Alignas(64) char prepared[VTW_PREPARED_MAX];
   size_t total = steps_for(p, w->columns), block = block_for(p, total);
@@ -140,24 +132,21 @@ static void multiply_tiles(const vtw_product *p, const vtw_matrix *w, size_t fir
         }
       }
     }
-    for (size_t panel = from; panel < end; panel++)
-      store_panel(w, panel, sums + (panel - from) * count * VTW_PANEL, count,
-                  y + first_row * w->rows, add);
+    store_panels(k, w, from, end - from, sums, count, y + first_row * w->rows, epilogue);
   }
 }
 
 void vtw_multiply_panels(const vtw_kernels *k, const vtw_matrix *w, size_t first, size_t last,
-                         const void *packed, size_t rows, float *y, int add) {
+                         const void *packed, size_t rows, float *y, vtw_epilogue epilogue) {
   const vtw_product *p = product_for(k, w->encoding);
-  size_t tiles = tile_count(p, rows);
+  size_t tiles = tile_count(p, rows), at_once = CHUNK_ROWS / p->tile_rows;
   if (tiles == 1) {
-    multiply_tile(p, w, first, last, packed, rows, y, add);
+    multiply_tile(k, w, first, last, packed, rows, y, epilogue);
     return;
   }
-  size_t at_once = CHUNK_ROWS / p->tile_rows;
   for (size_t t = 0; t < tiles; t += at_once)
-    multiply_tiles(p, w, first, last, packed, rows, t, tiles - t < at_once ? tiles : t + at_once, y,
-                   add);
+    multiply_tiles(k, w, first, last, packed, rows, t, tiles - t < at_once ? tiles : t + at_once, y,
+                   epilogue);
 }
 
 void vtw_multiply_f32(const vtw_kernels *k, const vtw_matrix *w, size_t first, size_t last,

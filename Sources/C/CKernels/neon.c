@@ -393,6 +393,7 @@ static void narrow_f16(const float *x, uint16_t *out, size_t count) {
   .attend_merge = neon_attend_merge,                                                      \
   .narrow_f16 = narrow_f16,                                                               \
   .quantize = neon_quantize,                                                              \
+  .store = neon_store,                                                                    \
   .rms_norm = neon_rms_norm,                                                              \
   .layer_norm = neon_layer_norm,                                                          \
   .rotate = neon_rotate,                                                                  \

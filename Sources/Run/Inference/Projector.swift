@@ -19,8 +19,8 @@ package struct Projector: Sendable {
   package func project(_ features: Rows, observe: InputObserver? = nil) -> Rows {
     let inner = Rows(count: features.count, width: weights.input.weight.rows)
     observe?(.projectorIn, nil, features)
-    compute.multiply(features, weights.input, into: inner)
-    compute.activate(inner, configuration.activation.kernel)
+    compute.multiply(
+      features, weights.input, .activate(configuration.activation.kernel), into: inner)
     let rows = Rows(count: features.count, width: weights.output.weight.rows)
     observe?(.projectorOut, nil, inner)
     compute.multiply(inner, weights.output, into: rows)

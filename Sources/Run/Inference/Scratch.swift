@@ -10,8 +10,7 @@ package final class Scratch: @unchecked Sendable {
   let key: Rows
   let value: Rows
   let attended: Rows
-  let gate: Rows
-  let up: Rows
+  let gated: Rows
   /// Rows that a layer updates while others are frozen.
   let live: Rows
   /// Cache rows that each query of a stream sees.
@@ -22,14 +21,12 @@ package final class Scratch: @unchecked Sendable {
     normed = Rows(count: capacity, width: text.hiddenSize)
     // Attention is over when the feed-forward begins, so both use the same memory.
     let attention = [text.queryWidth, text.queryWidth, text.keyValueWidth, text.keyValueWidth]
-    let feedForward = [text.intermediateSize, text.intermediateSize]
     let shared = Rows(
-      count: capacity, width: max(attention.reduce(0, +), feedForward.reduce(0, +)))
+      count: capacity, width: max(attention.reduce(0, +), text.intermediateSize))
     let attentionParts = shared.parts(widths: attention)
     (query, attended) = (attentionParts[0], attentionParts[1])
     (key, value) = (attentionParts[2], attentionParts[3])
-    let feedForwardParts = shared.parts(widths: feedForward)
-    (gate, up) = (feedForwardParts[0], feedForwardParts[1])
+    gated = shared.parts(widths: [text.intermediateSize])[0]
     visible.reserveCapacity(capacity)
     live = Rows(count: capacity, width: text.hiddenSize)
   }

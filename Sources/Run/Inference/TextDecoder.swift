@@ -124,17 +124,16 @@ package struct TextDecoder: Sendable {
     // Output projection and feed-forward, over the rows that are updated.
     let updated = live.map { gather($0, of: x, scratch) } ?? x
     observe?(.attentionOutput, layer, attended)
-    compute.multiplyAdd(attended, weights.attentionOutput, to: updated)
+    compute.multiply(attended, weights.attentionOutput, .add, into: updated)
     let inner = scratch.normed[0..<liveCount]
-    let gate = scratch.gate[0..<liveCount]
-    let up = scratch.up[0..<liveCount]
+    let gated = scratch.gated[0..<liveCount]
     compute.rmsNorm(
       updated, weight: weights.feedForwardNorm, epsilon: configuration.normEpsilon, into: inner)
     observe?(.gate, layer, inner)
-    compute.multiply(inner, weights.gateUp, into: [gate, up])
-    compute.activateMultiply(gate: gate, up: up, configuration.activation.kernel)
-    observe?(.down, layer, gate)
-    compute.multiplyAdd(gate, weights.down, to: updated)
+    compute.multiplyGated(
+      inner, gate: weights.gate, up: weights.up, configuration.activation.kernel, into: gated)
+    observe?(.down, layer, gated)
+    compute.multiply(gated, weights.down, .add, into: updated)
     if let live {
       for (place, row) in live.enumerated() {
         x[row..<row + 1].copyRows(from: updated[place..<place + 1])

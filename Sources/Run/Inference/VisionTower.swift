@@ -61,15 +61,15 @@ package struct VisionTower: Sendable {
         q, to: cache, headCount: configuration.headCount, scale: scale, visible: everyRow,
         into: normed)
       observe?(.visionAttentionOutput, index, normed)
-      compute.multiplyAdd(normed, layer.attentionOutput, to: x)
+      compute.multiply(normed, layer.attentionOutput, .add, into: x)
       compute.layerNorm(
         x, weight: layer.feedForwardNorm, bias: layer.feedForwardNormBias,
         epsilon: configuration.normEpsilon, into: normed)
       observe?(.visionUp, index, normed)
-      compute.multiply(normed, layer.up, into: inner)
-      compute.activate(inner, configuration.activation.kernel)
+      compute.multiply(
+        normed, layer.up, .activate(configuration.activation.kernel), into: inner)
       observe?(.visionDown, index, inner)
-      compute.multiplyAdd(inner, layer.down, to: x)
+      compute.multiply(inner, layer.down, .add, into: x)
       collect(x, ofState: index + 1, into: features)
     }
     return features

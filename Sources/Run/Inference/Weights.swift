@@ -16,7 +16,8 @@ package struct DecoderLayerWeights: Sendable {
   let queryKeyValue: [Linear]
   let attentionOutput: Linear
   let feedForwardNorm: TensorView
-  let gateUp: [Linear]
+  let gate: Linear
+  let up: Linear
   let down: Linear
 }
 
@@ -129,7 +130,7 @@ extension ProjectorWeights {
 extension DecoderWeights {
   var matrices: [TensorView] {
     layers.flatMap { layer in
-      (layer.queryKeyValue + [layer.attentionOutput] + layer.gateUp + [layer.down]).map(\.weight)
+      (layer.queryKeyValue + [layer.attentionOutput] + [layer.gate, layer.up, layer.down]).map(\.weight)
     } + [head.weight]
   }
 }
@@ -150,10 +151,8 @@ extension DecoderWeights {
           query: query, keyValue: keyValue, queryKeyValue: [query] + keyValue,
           attentionOutput: try lookup.linear(.attentionOutput, bias: .attentionOutputBias, layer),
           feedForwardNorm: try lookup.tensor(.feedForwardNorm, layer),
-          gateUp: [
-            try lookup.linear(.gate, bias: .gateBias, layer),
-            try lookup.linear(.up, bias: .upBias, layer),
-          ],
+          gate: try lookup.linear(.gate, bias: .gateBias, layer),
+          up: try lookup.linear(.up, bias: .upBias, layer),
           down: try lookup.linear(.down, bias: .downBias, layer)))
     }
     self.layers = layers

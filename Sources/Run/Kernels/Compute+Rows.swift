@@ -88,16 +88,14 @@ extension Compute {
     }
   }
 
-  /// gate = activation(gate) · up, element by element.
-  package func activateMultiply(gate: Rows, up: Rows, _ activation: KernelActivation) {
-    precondition(
-      gate.count == up.count && gate.width == up.width,
-      "\(gate.count) x \(gate.width) times \(up.count) x \(up.width)")
+  /// gate = activation(gate) · up, element by element of `[gate.count, gate.width]`.
+  @unsafe func activateMultiply(
+    gate: Rows, up: UnsafePointer<Float>, _ activation: KernelActivation
+  ) {
     parallelRanges(gate.count, grain: grain(gate.width)) { range in
       let start = range.lowerBound * gate.width
       unsafe vtw_activate_multiply(
-        kernels, activation.code, gate.address + start, up.address + start,
-        range.count * gate.width)
+        kernels, activation.code, gate.address + start, up + start, range.count * gate.width)
     }
   }
 

@@ -2,7 +2,7 @@ import CKernels
 import COpenBLAS
 import Glibc
 
-/// Runs kernels: owns the thread pool and the memory for packed activations.
+/// Runs kernels: owns the thread pool and the memory that products need.
 ///
 /// Calls come from one thread at a time, and never from inside a body of `parallel`.  Results do
 /// not depend on the number of threads.
@@ -72,19 +72,20 @@ import Glibc
 
 /// Memory that a `Compute` keeps between calls; used by the one thread that calls it.
 final class Scratch: @unchecked Sendable {
-  private var packed = AlignedFloats(count: 0)
-  private var packedBytes = 0
+  private var product = AlignedFloats(count: 0)
+  private var productBytes = 0
   private var parts = AlignedFloats(count: 0)
   private var partCount = 0
   private var rotations: [(positions: [Int32], frequencies: [Float], rotation: Rotation)] = []
 
-  /// At least `byteCount` bytes, 64-byte aligned, valid until the next call.
-  @unsafe func packedActivations(_ byteCount: Int) -> UnsafeMutableRawPointer {
-    if byteCount > packedBytes {
-      packedBytes = byteCount + byteCount / 4
-      packed = AlignedFloats(count: packedBytes / 4 + 1)
+  /// Packed activations or sums of a product: at least `byteCount` bytes, 64-byte aligned, valid
+  /// until the next call.
+  @unsafe func productBuffer(_ byteCount: Int) -> UnsafeMutableRawPointer {
+    if byteCount > productBytes {
+      productBytes = byteCount + byteCount / 4
+      product = AlignedFloats(count: productBytes / 4 + 1)
     }
-    return unsafe UnsafeMutableRawPointer(packed.base)
+    return unsafe UnsafeMutableRawPointer(product.base)
   }
 
   /// At least `count` floats, 64-byte aligned, valid until the next call.

@@ -65,6 +65,15 @@ void vtw_panel_error(vtw_encoding encoding, const float *values, size_t rows, si
 /* Widens `count` little-endian f16 or bf16 values (f32: copies) at any byte alignment. */
 void vtw_widen(vtw_encoding encoding, const void *bytes, size_t count, float *out);
 
+/* ---- activations ---- */
+
+typedef enum {
+  VTW_SILU = 0,      /* x * sigmoid(x) */
+  VTW_GELU = 1,      /* x * (1 + erf(x / sqrt 2)) / 2 */
+  VTW_GELU_TANH = 2, /* the tanh approximation of gelu */
+  VTW_QUICK_GELU = 3 /* x * sigmoid(1.702 x) */
+} vtw_activation;
+
 /* ---- products with tiled weights (matmul.c) ---- */
 
 typedef struct {
@@ -89,13 +98,24 @@ size_t vtw_row_tiles(const vtw_kernels *k, vtw_encoding encoding, size_t rows);
 void vtw_pack_tile(const vtw_kernels *k, vtw_encoding encoding, const float *x, size_t rows,
                    size_t columns, size_t tile, void *packed);
 
-/* y[rows][w->rows], columns of panels [first, last): y = x.W^T + b, or y += x.W^T + b if `add`.
- * Panel p holds rows 32p ..< 32p + 32 of W.  Panels are independent. */
-void vtw_multiply_panels(const vtw_kernels *k, const vtw_matrix *w, size_t first, size_t last,
-                         const void *packed, size_t rows, float *y, int add);
+/* What becomes of the sums s = x.W^T + b of a product. */
+typedef struct {
+  enum {
+    VTW_STORE,    /* y = s */
+    VTW_ADD,      /* y += s */
+    VTW_ACTIVATE, /* y = f(s) */
+    VTW_GATE      /* y = f(y) * s */
+  } kind;
+  vtw_activation f;
+} vtw_epilogue;
 
-/* The same for row-major f32 weights at any address of f32, rows [first, last) of W.  Made for few
- * rows of x: every four rows of W meet all of x. */
+/* Columns of panels [first, last) of y[rows][w->rows].  Panel p holds rows 32p ..< 32p + 32 of W.
+ * Panels are independent. */
+void vtw_multiply_panels(const vtw_kernels *k, const vtw_matrix *w, size_t first, size_t last,
+                         const void *packed, size_t rows, float *y, vtw_epilogue epilogue);
+
+/* y = s, or y += s if `add`, for row-major f32 weights at any address of f32, rows [first, last) of
+ * W.  Made for few rows of x: every four rows of W meet all of x. */
 void vtw_multiply_f32(const vtw_kernels *k, const vtw_matrix *w, size_t first, size_t last,
                       const float *x, size_t rows, float *y, int add);
 
@@ -165,13 +185,6 @@ void vtw_attend_merge(const vtw_kernels *k, const vtw_attention *job, size_t hea
                       const float *parts);
 
 /* ---- row-wise kernels (rows.inc); x and y may be the same ---- */
-
-typedef enum {
-  VTW_SILU = 0,      /* x * sigmoid(x) */
-  VTW_GELU = 1,      /* x * (1 + erf(x / sqrt 2)) / 2 */
-  VTW_GELU_TANH = 2, /* the tanh approximation of gelu */
-  VTW_QUICK_GELU = 3 /* x * sigmoid(1.702 x) */
-} vtw_activation;
 
 /* y[i] = x[i] * weight[i] / sqrt(mean(x^2) + epsilon) for each of `rows` rows of `width`. */
 void vtw_rms_norm(const vtw_kernels *k, const float *x, size_t rows, size_t width,
