@@ -673,20 +673,22 @@ class File:
         need(next_segment == segments and name_end == names_size, "section PLAN: left over")
         freezes = False
         for profile in self.profiles:
-            profile["segments"], end, mask, frozen = [], 0, ALL, 0
+            profile["segments"], end, mask = [], 0, ALL
             for _ in range(profile["count"]):
                 first, last, classes, cache, flags, freeze = record(3, "HHIHHI")
                 need(first == end and first < last <= layers, "section PLAN: layers of a segment")
                 need(cache < caches and masks[cache] == classes, "section PLAN: mask of a segment")
                 need(classes & TEXT == TEXT and classes & ~mask == 0, "section PLAN: mask grows")
-                need(flags == 0 and freeze & ~classes == 0 and freeze & TEXT == 0
-                     and frozen & classes & ~freeze == 0, "section PLAN: frozen rows")
-                end, mask, frozen = last, classes, freeze
+                need(flags == 0 and freeze & ~classes == 0 and freeze & TEXT == 0, "section PLAN: frozen rows")
+                end, mask = last, classes
                 freezes |= freeze != 0
                 profile["segments"].append((first, last, classes, freeze))
             need(end == layers, "section PLAN: a variant leaves out layers")
             k = next((s[0] for s in profile["segments"] if not s[2] & 8), layers)
             need(k == profile["k"], f"section PLAN: K = {profile['k']}; its segments say {k}")
+            for key, ratio in zip(("flops", "kv"), cost_ratios(self.model, profile["segments"])):
+                need(abs(profile[key] - ratio) <= 1e-4,
+                     f"section PLAN: {key} ratio {profile[key]}; its segments make it {ratio:.4f}")
         need(not freezes or self.need & FROZEN_ROWS, "section PLAN: freezes rows without its bit")
         self.candidates = []
         for _ in range(candidates):
@@ -815,6 +817,28 @@ class File:
 
 
 # ---- commands ----
+
+def cost_ratios(model, segments):
+    """Decoder FLOPs and rows of keys and values of a plan's segments, against all rows in all layers, for a prompt of
+    64 text rows and one image."""
+    text, vision = model["text"], model.get("vision")
+    t, v = 64, 0
+    if vision:
+        v = (vision["image"] // vision["patch"]) ** 2 + vision.get("class_row", 0)
+    h, q, c, f = text["width"], text["heads"] * text["head_dim"], text["kv_heads"] * text["head_dim"], text["ffn"]
+
+    def cost(segments):
+        flops, rows = 0, 0
+        for first, last, classes, freeze in segments:
+            seen = t + v if classes & 8 else t
+            updated = t if freeze & 8 else seen
+            layer = updated * 2 * (2 * q + 2 * c + 3 * f) * h + (seen - updated) * 4 * c * h + 4 * updated * seen * q
+            flops, rows = flops + (last - first) * layer, rows + (last - first) * seen
+        return flops, rows
+
+    own, full = cost(segments), cost([(0, text["layers"], ALL, 0)])
+    return own[0] / full[0], own[1] / full[1]
+
 
 def shape_text(shape):
     return "x".join(map(str, shape))

@@ -55,6 +55,19 @@ extension VTWConvert {
       imageSteps: contents.imageSteps, precision: subject.precision.kernel, options: options)
   }
 
+  /// Measures `samples`, or takes what `merged` holds, and chooses.
+  func calibrate(
+    _ samples: CalibrationSamples?, merged: CalibrationStatistics?, _ subject: CalibrationSubject,
+    compute: Compute
+  ) throws -> CalibrationReport? {
+    guard let samples else { return try merged.map { try report($0, subject) } }
+    let measured = try measure(samples, subject, compute: compute)
+    guard statistics.shard == nil else { return nil }
+    var report = try report(measured.statistics, subject)
+    report.schedules = try findSchedule(report, measured, samples, subject, compute: compute)
+    return report
+  }
+
   /// Chooses K by what was measured.
   func report(
     _ statistics: CalibrationStatistics, _ subject: CalibrationSubject
@@ -94,14 +107,18 @@ extension VTWConvert {
       setWarnings: statistics.setup.setWarnings, refused: statistics.refusals)
   }
 
-  /// The default profile by hand or by calibration, a profile for each task, and the thresholds
-  /// that a user may choose at run time.
-  func schedule(_ report: CalibrationReport?, layerCount: Int) -> TokenSchedule {
+  /// The default profile by hand or by calibration, a schedule that was searched or given, a profile
+  /// for each task, and the thresholds that a user may choose at run time.
+  func schedule(
+    _ report: CalibrationReport?, _ configuration: ModelConfiguration
+  ) throws(InputError) -> TokenSchedule {
+    let layerCount = configuration.text.layerCount
     let chosen = k ?? report?.k ?? layerCount
+    let other = try report?.schedules?.profile ?? givenProfile(configuration)
     return TokenSchedule(
       layerCount: layerCount,
       profiles: [ScheduleProfile(withdrawingAt: chosen, of: layerCount)]
-        + (report?.taskProfiles ?? []),
+        + (other.map { [$0] } ?? []) + (report?.taskProfiles ?? []),
       candidates: report?.candidates ?? [])
   }
 }

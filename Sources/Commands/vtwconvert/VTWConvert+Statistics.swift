@@ -44,7 +44,7 @@ extension VTWConvert {
   /// - Throws: `ExitCode` after an interruption, when everything that was measured is kept.
   func measure(
     _ samples: CalibrationSamples, _ subject: CalibrationSubject, compute: Compute
-  ) throws -> CalibrationStatistics {
+  ) throws -> MeasuredSamples {
     let setup = CalibrationStatistics.Setup(
       model: subject.modelID, set: samples.fingerprint, sampleCount: samples.count,
       layerCount: subject.contents.configuration.text.layerCount, answerTokens: calibTokens,
@@ -71,9 +71,12 @@ extension VTWConvert {
     let progress = ProgressLine("calibrating", isQuiet: quiet)
     let clock = ContinuousClock()
     var saved = clock.now
+    var answers: [String: Calibrator.FullAnswer] = [:]
     let isComplete = try InterruptCleanup.deferring {
       try calibrator.run(
         rest.map(\.sample),
+        plan: search.plan(layerCount: subject.contents.configuration.text.layerCount),
+        keepsAnswers: search.keepsAnswers,
         progress: { share in
           progress.update(
             (Double(done.count) + share * Double(rest.count)) / Double(max(1, part.count)))
@@ -83,6 +86,7 @@ extension VTWConvert {
         measured.add(
           outcome.divergences.map { .init(isHeldOut: heldOut.contains($0.id), $0) },
           refused: outcome.refused)
+        answers.merge(outcome.answers) { _, new in new }
         if statistics.stats != nil, seconds(clock.now - saved) > Self.savingInterval {
           try save(measured)
           saved = clock.now
@@ -110,7 +114,7 @@ extension VTWConvert {
         "measured \(measured.doneCount) of \(samples.count) samples, shard "
           + "\(measured.shard.text), into \(printable(statisticsPath))\n")
     }
-    return measured
+    return MeasuredSamples(statistics: measured, calibrator: calibrator, answers: answers)
   }
 
   private func save(_ measured: CalibrationStatistics) throws(InputError) {

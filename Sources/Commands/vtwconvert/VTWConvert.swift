@@ -79,6 +79,8 @@ struct VTWConvert: ParsableCommand {
 
   @OptionGroup(title: "Criterion") var criterion: CriterionOptions
 
+  @OptionGroup(title: "Schedule") var search: SearchOptions
+
   @Option(help: "Answer positions compared per sample.")
   var calibTokens = 8
 
@@ -155,6 +157,26 @@ struct VTWConvert: ParsableCommand {
     guard !calib.isEmpty || (statistics.stats == nil && !statistics.resume) else {
       throw ValidationError("--stats, --shard and --resume are for --calib; name a set.")
     }
+    switch search.method {
+    case .withdraw: break
+    case .given where calib.isEmpty:
+      guard statistics.merge.isEmpty else {
+        throw ValidationError("--merge measures no schedules; leave --schedule out.")
+      }
+    case .given, .freeze, .auto, .greedy:
+      guard !calib.isEmpty, statistics.shard == nil, !statistics.resume else {
+        throw ValidationError(
+          "--schedule \(printable(search.schedule)) measures a --calib set as a whole, without "
+            + "--shard, --merge and --resume.")
+      }
+    }
+    if criterion.flops != nil {
+      guard search.method != .greedy, search.method != .auto || search.exhaustive else {
+        throw ValidationError(
+          "--flops takes the best of the schedules within a budget; --schedule auto then needs "
+            + "--exhaustive, and greedy knows no budget.")
+      }
+    }
   }
 
   mutating func run() throws {
@@ -165,6 +187,7 @@ struct VTWConvert: ParsableCommand {
       at: input, visionTower: visionTower, projector: mmproj, templateName: template,
       isStrict: strict)
     try checkLayer(of: checkpoint.configuration)
+    _ = try givenProfile(checkpoint.configuration)
     let samples = try calibrationSamples(checkpoint.configuration)
     say(ConvertText.source(checkpoint, input: input))
     for name in checkpoint.ignoredTensors.prefix(1) {
@@ -198,12 +221,11 @@ struct VTWConvert: ParsableCommand {
     let subject = CalibrationSubject(
       contents: contents, tensors: try writer.mapTensors(), precision: plan.keyValuePrecision,
       modelID: writer.modelID(plan.keyValuePrecision))
-    let measured = try samples.map { try measure($0, subject, compute: compute) } ?? merged
+    let report = try calibrate(samples, merged: merged, subject, compute: compute)
     if statistics.shard != nil { return }
-    let report = try measured.map { try self.report($0, subject) }
     let calibrated = clock.now
 
-    let schedule = self.schedule(report, layerCount: checkpoint.configuration.text.layerCount)
+    let schedule = try self.schedule(report, checkpoint.configuration)
     try writer.seal(
       schedule: schedule, layerKL: report?.layerKL ?? [], calibration: report?.json,
       provenance: provenance(checkpoint, errors: errors),
@@ -245,9 +267,14 @@ struct VTWConvert: ParsableCommand {
       path: output, contents: contents, encodings: plan.encodings,
       sourceTypes: checkpoint.tensors.mapValues { $0.format.name }, overwrite: force,
       inputs: checkpoint.inputs.map(\.path),
-      room: VTWMWriter.FrontRoom(profileNames: tasks))
+      room: VTWMWriter.FrontRoom(profileNames: tasks + scheduleNames(checkpoint.configuration)))
     InterruptCleanup.removeOnSignal(writer.pendingPath)
     return writer
+  }
+
+  /// The profile beside the default one and those of tasks.
+  func scheduleNames(_ configuration: ModelConfiguration) -> [String] {
+    search.profileName(layerCount: configuration.text.layerCount).map { [$0] } ?? []
   }
 
   private var packedEncoding: Encoding { encoding.flatMap { Encoding(name: $0) } ?? .q8 }

@@ -45,15 +45,18 @@ struct Evaluation {
     let layerCount = runtime.file.schedule.layerCount
     let never = ScheduleProfile(name: "full", withdrawingAt: layerCount, of: layerCount)
 
-    // The sweep gives KL at every K at once; answers need a run of their own per profile.
+    // The sweep gives KL at every K at once; answers need a run of their own per profile, and so
+    // does the KL of schedules that freeze.
+    let freezing = profiles.indices.filter { profiles[$0].freezesRows }
     let calibrator = Calibrator(
       model: runtime.model, encoder: runtime.encoder,
       imageSteps: runtime.file.imageSteps, precision: runtime.precision,
       options: CalibrationOptions())
     var refused: [RefusedSample] = []
     var divergences: [String: SampleDivergence] = [:]
+    var full: [String: Calibrator.FullAnswer] = [:]
     try calibrator.run(
-      samples,
+      samples, keepsAnswers: !freezing.isEmpty,
       progress: {
         progress($0 / 2)
         return true
@@ -61,6 +64,14 @@ struct Evaluation {
     ) { outcome in
       refused += outcome.refused
       for divergence in outcome.divergences { divergences[divergence.id] = divergence }
+      full.merge(outcome.answers) { _, new in new }
+    }
+    var frozen: [String: SampleDivergence] = [:]
+    if !freezing.isEmpty {
+      let outcome = try calibrator.run(
+        samples.filter { divergences[$0.id] != nil }, profiles: freezing.map { profiles[$0] },
+        answers: full, progress: { _ in true })
+      for divergence in outcome?.divergences ?? [] { frozen[divergence.id] = divergence }
     }
     self.refused = refused
 
@@ -87,7 +98,11 @@ struct Evaluation {
             tally.correctFull = full == expected ? 1 : 0
             tally.correct = answer == expected ? 1 : 0
           }
-          if k < layerCount { tally.divergence = measured.kl[k].reduce(0, +) }
+          if let row = freezing.firstIndex(of: place) {
+            tally.divergence = frozen[sample.id]?.kl[row].reduce(0, +) ?? 0
+          } else if k < layerCount {
+            tally.divergence = measured.kl[k].reduce(0, +)
+          }
           tally.positions = measured.kl.first?.count ?? 0
           tallies[place][sample.task, default: Tally()].add(tally)
         }
@@ -165,7 +180,9 @@ struct Evaluation {
     let width = max(8, tallies.flatMap(\.keys).map(\.count).max() ?? 0)
     func percent(_ value: Double?) -> String { value.map { fixed(100 * $0, 1) } ?? "-" }
     for (place, profile) in profiles.enumerated() {
-      text += "profile \(printable(profile.name)), K = \(profile.withdrawalLayer)\n"
+      text += "profile \(printable(profile.name)), "
+      text += profile.freezesRows ? "\(profile.bar) " : ""
+      text += "K = \(profile.withdrawalLayer)\n"
       var table = TextTable(columns: [width + 2, 6, 9, 9, 9, 9])
       table.add(["", "n", "full %", "this %", "agree %", "mean KL"])
       for (name, tally) in rows(place) {

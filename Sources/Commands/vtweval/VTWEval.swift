@@ -37,6 +37,15 @@ struct VTWEval: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
+      "Run this schedule, such as 4-22 or layers=0,2,3; repeat for several.",
+      valueName: "schedule"))
+  var schedule: [String] = []
+
+  @Option(help: "Evaluate this profile of the file; repeat for several.")
+  var profile: [String] = []
+
+  @Option(
+    help: ArgumentHelp(
       "Compare with the same model in other weights, such as its source in f32.",
       valueName: "reference.vtwm"))
   var against: String?
@@ -81,10 +90,7 @@ struct VTWEval: ParsableCommand {
     for layer in k where !(0...layerCount).contains(layer) {
       throw InputError(file, "--k \(layer) is outside 0...\(layerCount)")
     }
-    let profiles =
-      k.isEmpty
-      ? model.schedule.profiles
-      : k.map { ScheduleProfile(name: "k=\($0)", withdrawingAt: $0, of: layerCount) }
+    let profiles = try profiles(model)
     let samples = try samples { (argument) throws(InputError) in try SampleSet(argument: argument) }
     let progress = ProgressLine("evaluating", isQuiet: quiet)
     let evaluation = try Evaluation(
@@ -93,6 +99,23 @@ struct VTWEval: ParsableCommand {
     progress.finish()
     try report(samples.refused + evaluation.refused, used: evaluation.sampleCount)
     StandardOutput.write(json ? evaluation.json.text + "\n" : evaluation.table)
+  }
+
+  /// The profiles to evaluate: those that are named, or all of the file.
+  private func profiles(_ model: VTWMFile) throws(InputError) -> [ScheduleProfile] {
+    let layerCount = model.schedule.layerCount
+    var profiles = k.map { ScheduleProfile(name: "k=\($0)", withdrawingAt: $0, of: layerCount) }
+    for text in schedule {
+      profiles.append(try ScheduleProfile(schedule: text, of: layerCount, file: file))
+    }
+    for name in profile {
+      guard let match = model.schedule.profiles.first(where: { $0.name == name }) else {
+        let names = model.schedule.profiles.map { printable($0.name) }.joined(separator: ", ")
+        throw InputError(file, "has no profile '\(printable(name))'; it has \(names)")
+      }
+      profiles.append(match)
+    }
+    return profiles.isEmpty ? model.schedule.profiles : profiles
   }
 
   /// What packing cost `model`, as `reference` tells.

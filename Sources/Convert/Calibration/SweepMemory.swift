@@ -6,6 +6,7 @@ import Prompting
 package struct SweepMemory {
   private let text: TextConfiguration
   private let answerTokens: Int
+  private let plan: LayerSweep.Plan
   /// Keys and values of one row in one layer.
   private let cacheRowBytes: Int
   /// What each sample of the batch holds by itself.
@@ -14,10 +15,12 @@ package struct SweepMemory {
   private var shared = 0
 
   package init(
-    _ text: TextConfiguration, precision: KeyValueRows.Precision, answerTokens: Int
+    _ text: TextConfiguration, precision: KeyValueRows.Precision, answerTokens: Int,
+    plan: LayerSweep.Plan = LayerSweep.Plan()
   ) {
     self.text = text
     self.answerTokens = answerTokens
+    self.plan = plan
     cacheRowBytes = 2 * text.keyValueWidth * (precision == .f32 ? 4 : 2)
   }
 
@@ -32,6 +35,12 @@ package struct SweepMemory {
     let branches = (text.layerCount + 1) * input.branchRows.count * hidden
     // The image's rows, the full pass, the branches; and the logits of an answer found before.
     own += 2 * rows * hidden + branches + answerTokens * text.vocabularySize * float
+    // Rows behind the first image for every fork, text rows for every schedule that withdraws.
+    let forked = plan.forks.reduce(0) {
+      $0 + rows - input.sharedRows
+        + $1.ends.count { $0 < text.layerCount } * input.branchRows.count
+    }
+    own += forked * hidden
 
     let active = max(LayerSweep.groupRows, rows)
     let perRow =
@@ -40,7 +49,7 @@ package struct SweepMemory {
     // Attention is measured beside the full pass, over the keys once more.
     let groups = 2 * rows + LayerSweep.groupRows + text.layerCount * input.sharedRows
     let meter = rows * (text.keyValueWidth + 2 * text.queryWidth) * float
-    let logits = 2 * (text.layerCount + 1) * answerTokens * text.vocabularySize * float
+    let logits = 2 * (text.layerCount + 1 + plan.points.count) * answerTokens * text.vocabularySize * float
     // Finding an answer keeps keys and values in all layers, and gathers what branches start from.
     let answer = 2 * text.layerCount * rows * cacheRowBytes + branches
     shared = max(
