@@ -37,9 +37,12 @@ import Testing
       return SweepInput(input: input, visual: nil, answerRows: count - 1..<count)
     }
     var seen: [TensorKey: Int] = [:]
-    let normed = FullPass(model, precision: .f32).run(inputs) { role, layer, rows in
-      seen[TensorKey(role, layer: layer), default: 0] += rows.count
-    }
+    let normed = try #require(
+      try FullPass(model, precision: .f32).run(
+        inputs,
+        observe: { role, layer, rows in
+          seen[TensorKey(role, layer: layer), default: 0] += rows.count
+        }))
     for (rows, input) in zip(normed, inputs) {
       let session = Session(
         model, profile: ScheduleProfile(withdrawingAt: layerCount, of: layerCount),

@@ -117,7 +117,13 @@ import Testing
             finding.schedules[row..<row + 1].copy(), logits,
             relative: precision == .f32 ? 1e-5 : 1e-3, "sample \(index), \(point), \(position)")
         }
-        let whole = FullPass(model, precision: precision, profile: profile).run([inputs[index]])
+        guard
+          let whole = try? FullPass(model, precision: precision, profile: profile)
+            .run([inputs[index]])
+        else {
+          Issue.record("the pass ended")
+          return
+        }
         expectClose(
           model.decoder.logits(whole[0]).copy(), expected.flatMap { $0 },
           relative: precision == .f32 ? 1e-5 : 1e-3, "sample \(index), \(point), whole")

@@ -149,6 +149,7 @@ import Testing
   @Test(arguments: [
     (0.0, "less than a tenth of"), (0.11, "a tenth of"), (0.34, "a third of"), (0.5, "half of"),
     (0.7, "two thirds of"), (1.05, "about as much as"), (1.2, "1.2 times"), (12.4, "12 times"),
+    (250, "more than 100 times"),
   ])
   func proportionsInWords(ratio: Double, words: String) {
     var curve = TaskCurve(

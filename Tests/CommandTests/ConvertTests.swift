@@ -197,6 +197,125 @@ import Testing
     #expect(page.output.contains("where the image goes"), "\(page.output)")
   }
 
+  /// What packing costs in two random models: `make_packing.py`.
+  @Test(arguments: ["mha-tied", "one-layer"])
+  func packingCostEqualsTransformers(name: String) throws {
+    let expected = try JSONValue(
+      parsing: try fileBytes(
+        at: fixturePath("expected/\(name)-packing.json"), limit: 1 << 26), file: name)
+    let model = repositoryPath(try #require(expected["model"]?.stringValue))
+    let set = repositoryPath(try #require(expected["set"]?.stringValue))
+    let done = try convert(
+      model, "m.vtwm",
+      [
+        "--calib", set, "--holdout", "0", "--min-task", "1", "--encoding", "f16",
+        "--encoding-for", "text.layers.0.query=f32", "--compare-source", "--json",
+      ])
+    let found = try done.json
+    #expect(found["packing"] == ["encoding": "f16", "source": "F32"])
+    let tasks = try #require(expected["tasks"]?.arrayValue)
+    for (have, want) in zip(
+      (found["tasks"]?.arrayValue ?? []) + [try #require(found["pooled"])],
+      tasks + [try #require(expected["pooled"])])
+    {
+      let cost = try #require(have["packing"])
+      #expect(cost["positions"] == want["positions"])
+      #expect(cost["agreement"]?.doubleValue == want["agreement"]?.doubleValue)
+      for key in ["mean_kl", "max_kl"] {
+        let a = try #require(cost[key]?.doubleValue)
+        let b = try #require(want[key]?.doubleValue)
+        // The rounding of f32 sums is a hundredth of what f16 rounds.
+        #expect(b > 1e-7 && abs(a - b) < 0.02 * b, "\(key): \(a), expected \(b)")
+      }
+    }
+    let page = try Programs.run("vtwinfo", [folder.path("m.vtwm"), "--calibration"])
+    #expect(page.output.contains("f16 instead of F32 costs"), "\(page.output)")
+    #expect(page.output.contains("KL(f16 ‖ F32)"), "\(page.output)")
+  }
+
+  /// Nothing is lost, so nothing is found: a folder of f16, and a GGUF file of mixed types.
+  @Test(arguments: [(repositoryPath("tools/demo-llava/model"), "f16"), ("gguf/gqa", "f32")])
+  func weightsThatAreTheSourceCostNothing(model: String, encoding: String) throws {
+    let path = model.contains("demo") ? model : fixturePath(model)
+    let done = try convert(
+      path, "m.vtwm",
+      [
+        "--calib", Self.calibration, "--calib-limit", "12", "--min-task", "1", "--encoding",
+        encoding, "--encoding-for", "text.layers.0.query=f32", "--compare-source", "--json",
+      ])
+    let cost = try #require(try done.json["pooled"]?["packing"])
+    let mean = try #require(cost["mean_kl"]?.doubleValue)
+    #expect(mean < 1e-8 && cost["agreement"]?.doubleValue == 1, "\(mean)")
+    let quantised = try convert(
+      path, "q.vtwm",
+      [
+        "--calib", Self.calibration, "--calib-limit", "12", "--min-task", "1", "--encoding", "q4",
+        "--compare-source", "--json",
+      ])
+    #expect(try #require(quantised.json["pooled"]?["packing"]?["mean_kl"]?.doubleValue) > 1e-6)
+  }
+
+  /// Streamed, shared out and merged: what `vtweval --against` says of two whole files.
+  @Test func comparingWithTheSourceCanBeSharedOut() throws {
+    let set = ["--calib", Self.calibration, "--holdout", "0", "--encoding", "q4"]
+    let compare = set + ["--compare-source"]
+    let done = try convert(Self.demo, "whole.vtwm", compare + ["--json", "--max-memory", "16"])
+    let record = try done.json
+    for index in 1...2 {
+      let shard = try Programs.run(
+        "vtwconvert",
+        [Self.demo, "--shard", "\(index)/2", "--stats", folder.path("s\(index)"), "--quiet"]
+          + compare)
+      try #require(shard.status == 0, "\(shard.errors)")
+    }
+    let shards = [folder.path("s2"), folder.path("s1")]
+    let merged = try convert(
+      Self.demo, "merged.vtwm", ["--encoding", "q4", "--merge"] + shards)
+    try #require(merged.status == 0, "\(merged.errors)")
+    #expect(try bytes("merged.vtwm") == bytes("whole.vtwm"))
+    let again = try convert(
+      folder.path("whole.vtwm"), "again.vtwm", ["--json", "--merge"] + shards)
+    #expect(try again.json["explanation"] == record["explanation"])
+    #expect(record["packing"] == ["encoding": "q4", "source": "F16"])
+    let check = try Programs.run(
+      "/usr/bin/env",
+      ["python3", repositoryPath("tools/vtwm.py"), "calibration", folder.path("whole.vtwm")]
+        + shards)
+    #expect(check.status == 0 && check.output.contains("72 measured samples"), "\(check.errors)")
+
+    let plain = try Programs.run(
+      "vtwconvert",
+      [Self.demo, "--shard", "2/2", "--stats", folder.path("plain"), "--quiet"] + set)
+    try #require(plain.status == 0)
+    try expectRefused(
+      try convert(
+        Self.demo, "m.vtwm",
+        ["--encoding", "q4", "--quiet", "--merge", shards[1], folder.path("plain")]),
+      "another use of --compare-source")
+    try expectRefused(
+      try Programs.run(
+        "vtwconvert",
+        [Self.demo, "--shard", "2/2", "--stats", folder.path("plain"), "--resume", "--quiet"]
+          + compare),
+      "another use of --compare-source", output: "plain.vtwm")
+
+    #expect(try convert(Self.demo, "f32.vtwm", ["--encoding", "f32"]).status == 0)
+    let whole = try Programs.run(
+      "vtweval",
+      [
+        folder.path("whole.vtwm"), Self.calibration, "--against", folder.path("f32.vtwm"), "-n",
+        "8", "--json",
+      ])
+    let tasks = (record["tasks"]?.arrayValue ?? []) + [record["pooled"] ?? .null]
+    let others = try #require(try whole.json["tasks"]?.arrayValue)
+    #expect(tasks.count == others.count && tasks.count == 7)
+    for (task, other) in zip(tasks, others) {
+      #expect(task["packing"]?["positions"] == other["positions"])
+      try expectSame(
+        task["packing"]?["mean_kl"], other["mean_kl"], relative: 1e-2, "\(other)")
+    }
+  }
+
   /// Below 1e-6 nats both are noise of f32 logits.
   private func expectSame(
     _ found: JSONValue?, _ expected: JSONValue?, relative: Double = 1e-4, _ what: String
@@ -350,6 +469,9 @@ import Testing
     let file = folder.path("in.vtwm")
     try expectRefused(try convert(file, "m.vtwm"), "--calib, --merge or --k")
     try expectRefused(try convert(file, "m.vtwm", ["--k", "3", "--encoding", "f32"]), "--encoding")
+    try expectRefused(
+      try convert(file, "m.vtwm", ["--calib", Self.calibration, "--compare-source"]),
+      "--compare-source needs the checkpoint")
     try expectRefused(try convert(file, "m.vtwm", ["--k", "13"]), "0...12")
     let own = try convert(file, "in.vtwm", ["--k", "3", "--force"])
     #expect(own.status == 65 && own.errors.contains("is also an input"), "\(own.errors)")
@@ -636,7 +758,7 @@ import Testing
       ["--preset", "other"], ["--quantile", "0"], ["--flops", "1.5"], ["--agreement", "2"],
       ["--shard", "1/2"], ["--merge", "a", "--calib", "b"], ["--resume"], ["--stats", "a"],
       ["--max-memory", "1"], ["--flops", "0.5", "--eta", "0.1"],
-      ["--preset", "paper", "--quantile", "95"],
+      ["--preset", "paper", "--quantile", "95"], ["--compare-source"],
     ] { #expect(try convert(Self.demo, "m.vtwm", options).status == 64, "\(options)") }
   }
 

@@ -45,6 +45,28 @@ import Testing
     #expect(try residentPages(region, 4096..<3 * 4096) == 0)
   }
 
+  @Test func reservedSpaceTakesMemoryWhereItIsFilled() throws {
+    // More than any machine has.
+    let region = try ByteRegion(reserving: 1 << 44, name: "space")
+    var random = SplitMix64(seed: 5)
+    let bytes = random.bytes(4 * 4096)
+    let start = 1 << 40
+    region.fill(start, with: bytes)
+    region.fill(start + 4096 * 1024, with: [7])
+    region.fill((1 << 44) - 1, with: [9])
+    region.fill(1 << 44, with: [])
+    #expect(region.copy(start..<start + bytes.count) == bytes)
+    #expect(region.copy((1 << 44) - 2..<1 << 44) == [0, 9])
+    #expect(try residentPages(region, start..<start + bytes.count) == 4)
+    region.dropPages(start..<start + bytes.count)
+    #expect(try residentPages(region, start..<start + bytes.count) == 0)
+    #expect(region.copy(start..<start + 2) == [0, 0])
+    #expect(region.copy(start + 4096 * 1024..<start + 4096 * 1024 + 1) == [7])
+    #expect { try ByteRegion(reserving: 1 << 62, name: "space") } throws: {
+      "\($0)".hasPrefix("space: 4611686018427387904 bytes of address space: ")
+    }
+  }
+
   @Test func keepsWhatItReadWhenTheFileChanges() throws {
     let path = try folder.write("content", to: "file")
     let descriptor = unsafe open(path, O_RDONLY)

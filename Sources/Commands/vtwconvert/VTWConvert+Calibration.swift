@@ -1,8 +1,10 @@
 import Architecture
 import Calibration
+import Checkpoints
 import CommandSupport
 import Inference
 import Kernels
+import Packing
 import Prompting
 import RuntimeSupport
 import SampleSets
@@ -52,7 +54,16 @@ extension VTWConvert {
       encoder: PromptEncoder(
         tokenizer: try Tokenizer(contents.tokenizer), template: contents.template,
         configuration: contents.configuration),
-      imageSteps: contents.imageSteps, precision: subject.precision.kernel, options: options)
+      imageSteps: contents.imageSteps, precision: subject.precision.kernel, options: options,
+      source: subject.source)
+  }
+
+  /// What `--compare-source` compares with; nil without.
+  func sourceModel(_ checkpoint: Checkpoint, compute: Compute) throws(InputError) -> SourceModel? {
+    guard compareSource else { return nil }
+    let weights = try SourceWeights(checkpoint, compute: compute)
+    return SourceModel(
+      try Model(checkpoint.configuration, weights.tensors, compute), enter: weights.enter)
   }
 
   /// Measures `samples`, or takes what `merged` holds, and chooses.
@@ -104,6 +115,8 @@ extension VTWConvert {
         holdout: statistics.setup.holdout),
       costs: costs, curves: curves(chosen), holdout: checked.isEmpty ? nil : curves(checked),
       migration: Migration(chosen, layerCount: text.layerCount),
+      packing: PackingCost(
+        encoding: subject.types.stored, source: subject.types.source, chosen),
       setWarnings: statistics.setup.setWarnings, refused: statistics.refusals)
   }
 

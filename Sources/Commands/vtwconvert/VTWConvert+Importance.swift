@@ -27,7 +27,8 @@ extension VTWConvert {
     let calibrator = try self.calibrator(
       CalibrationSubject(
         contents: contents, tensors: try writer.mapTensors(),
-        precision: plan.keyValuePrecision, modelID: writer.modelID(plan.keyValuePrecision)),
+        precision: plan.keyValuePrecision, modelID: writer.modelID(plan.keyValuePrecision),
+        types: ("", "")),
       compute: compute)
     let measuring = ProgressLine("measuring importance", isQuiet: quiet)
     let moments = try calibrator.inputMoments(samples) { measuring.update($0) }

@@ -17,6 +17,7 @@ extension VTWConvert {
       ("--encoding", encoding != nil), ("--vision-tower", visionTower != nil),
       ("--template", template != nil), ("--mmproj", mmproj != nil),
       ("--encoding-for", !encodingFor.isEmpty), ("--importance", importance),
+      ("--compare-source", compareSource),
     ] where isGiven {
       throw InputError(input, "is packed already; \(option) needs the checkpoint")
     }
@@ -32,7 +33,7 @@ extension VTWConvert {
     try checkStatistics(inputs: [input])
     let subject = CalibrationSubject(
       contents: VTWMContents(file), tensors: file.tensors, precision: file.keyValuePrecision,
-      modelID: file.modelID)
+      modelID: file.modelID, types: CalibrationSubject.types(of: file))
     if statistics.shard != nil, let samples {
       _ = try measure(samples, subject, compute: engine.compute())
       return

@@ -49,7 +49,7 @@ extension VTWConvert {
       model: subject.modelID, set: samples.fingerprint, sampleCount: samples.count,
       layerCount: subject.contents.configuration.text.layerCount, answerTokens: calibTokens,
       seed: seed, holdout: holdoutShare, setWarnings: samples.warnings,
-      setRefused: samples.choose.refused)
+      setRefused: samples.choose.refused, comparesSource: compareSource)
     var measured = CalibrationStatistics(setup, shard: statistics.part)
     if statistics.resume, PathKind(of: statisticsPath) != .missing {
       let earlier = try CalibrationStatistics(at: statisticsPath)

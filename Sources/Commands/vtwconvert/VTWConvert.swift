@@ -96,6 +96,13 @@ struct VTWConvert: ParsableCommand {
   @Option(help: "Seed of the sampling.")
   var seed: UInt64 = 0
 
+  @Flag(
+    help: """
+      Compare the packed weights with the source's on the same samples too: a pass more, with one \
+      layer of the source in memory beside --max-memory.
+      """)
+  var compareSource = false
+
   @Flag(help: "The prompts of the set are complete texts with <image> marks.")
   var raw = false
 
@@ -133,6 +140,9 @@ struct VTWConvert: ParsableCommand {
     }
     guard !importance || !calib.isEmpty else {
       throw ValidationError("--importance measures a --calib set; name one.")
+    }
+    guard !compareSource || !calib.isEmpty else {
+      throw ValidationError("--compare-source measures a --calib set; name one.")
     }
     guard (1...4096).contains(calibTokens) else {
       throw ValidationError("--calib-tokens must be in 1...4096.")
@@ -220,7 +230,9 @@ struct VTWConvert: ParsableCommand {
 
     let subject = CalibrationSubject(
       contents: contents, tensors: try writer.mapTensors(), precision: plan.keyValuePrecision,
-      modelID: writer.modelID(plan.keyValuePrecision))
+      modelID: writer.modelID(plan.keyValuePrecision),
+      types: CalibrationSubject.types(of: checkpoint, in: plan),
+      source: try sourceModel(checkpoint, compute: compute))
     let report = try calibrate(samples, merged: merged, subject, compute: compute)
     if statistics.shard != nil { return }
     let calibrated = clock.now

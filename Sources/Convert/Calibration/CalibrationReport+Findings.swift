@@ -25,13 +25,16 @@ extension CalibrationReport {
   /// What packing costs, and withdrawal beside it; nil if that was not compared.
   var packingSentence: String? {
     guard let packing, let cost = packing.curves.pooled.points.first else { return nil }
+    // Below that, rounding in f32 is what is measured.
+    let isNothing = cost.meanKL < 1e-6
     var text =
-      "\(packing.encoding) instead of \(printable(packing.source)) costs \(short(cost.meanKL)) nats "
-      + "per answer position without withdrawal, agreement \(percent(cost.agreement))"
+      "\(packing.encoding) instead of \(printable(packing.source)) costs "
+      + (isNothing ? "less than 0.000001" : short(cost.meanKL))
+      + " nats per answer position without withdrawal, agreement \(percent(cost.agreement))"
     guard k < curves.layerCount else { return text }
     let withdrawal = curves.pooled.points[k].meanKL
     text += "; withdrawal at K = \(k) costs \(short(withdrawal)) on the same samples"
-    if cost.meanKL > 0 { text += ", \(proportion(withdrawal / cost.meanKL)) that" }
+    if !isNothing { text += ", \(proportion(withdrawal / cost.meanKL)) that" }
     return text
   }
 }
@@ -44,6 +47,7 @@ func proportion(_ ratio: Double) -> String {
     (3.0 / 4, "three quarters of"), (1, "about as much as"),
   ]
   if ratio < 0.075 { return "less than a tenth of" }
+  if ratio > 100 { return "more than 100 times" }
   if ratio >= 1.15 { return "\(fixed(ratio, ratio < 10 ? 1 : 0)) times" }
   return known.min { abs($0.0 - ratio) < abs($1.0 - ratio) }?.1 ?? ""
 }

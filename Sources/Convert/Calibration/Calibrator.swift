@@ -25,16 +25,19 @@ package struct Calibrator {
   private let imageSteps: ImageSteps?
   private let precision: KeyValueRows.Precision
   private let options: CalibrationOptions
+  private let source: SourceModel?
 
+  /// - Parameter source: what every sample is compared with too.
   package init(
     model: Model, encoder: PromptEncoder, imageSteps: ImageSteps?,
-    precision: KeyValueRows.Precision, options: CalibrationOptions
+    precision: KeyValueRows.Precision, options: CalibrationOptions, source: SourceModel? = nil
   ) {
     self.model = model
     self.encoder = encoder
     self.imageSteps = imageSteps
     self.precision = precision
     self.options = options
+    self.source = source
   }
 
   /// What happened to the samples.
@@ -75,8 +78,12 @@ package struct Calibrator {
     return try inBatches(samples, plan: plan, answers: answers, progress: progress) {
       (batch, refused, share) throws(InputError) in
       var outcome = Outcome(divergences: [], refused: refused)
+      // Samples are compared with the source once.
+      let source = plan.withdraws ? source : nil
+      var logits: [Rows] = []
+      let part = source == nil ? 1 : Self.sweepShare
       let work = LayerSweep(model, precision: precision, plan: plan).run(
-        batch.map(\.input), progress: { progress(share($0)) }
+        batch.map(\.input), progress: { progress(share(part * $0)) }
       ) { index, finding in
         let (sample, input) = batch[index]
         let full = plan.withdraws ? finding.full : (answers[sample.id]?.logits ?? finding.full)
@@ -92,8 +99,22 @@ package struct Calibrator {
             points, Self.compare(full, finding.schedules, count: points.count)))
         outcome.divergences.append(divergence)
         if keepsAnswers { outcome.answers[sample.id] = Self.answer(input, full) }
+        if source != nil { logits.append(finding.full) }
       }
       guard work != nil else { return false }
+      if let source {
+        let expected = try source.logits(
+          batch.map(\.input),
+          pixels: { (index) throws(InputError) in try pixels(batch[index].sample) },
+          progress: { progress(share(part + (1 - part) * $0)) })
+        guard let expected else { return false }
+        for (index, (found, expected)) in zip(logits, expected).enumerated() {
+          let compared = Self.compare(
+            batch[index].sample, full: expected, branches: found, layerCount: 1)
+          outcome.divergences[index].packing = AnswerDivergence(
+            kl: compared.kl[0], agrees: compared.agrees[0])
+        }
+      }
       try batchDone(outcome)
       return true
     }
@@ -115,22 +136,38 @@ package struct Calibrator {
     outcome.answers = answers
     let plan = LayerSweep.Plan(withdraws: false)
     let isComplete = try inBatches(samples, plan: plan, answers: answers, progress: progress) {
-      batch, refused, share in
+      (batch, refused, share) throws(InputError) in
       outcome.refused += refused
       let inputs = batch.map(\.input)
+      /// The logits of `indices` of the batch at their answer rows, in turn.
+      func logits(
+        _ indices: [Int], _ profile: ScheduleProfile?, _ part: Range<Double>
+      ) throws(InputError) -> [Rows]? {
+        let ends = try FullPass(model, precision: precision, profile: profile).run(
+          indices.map { inputs[$0] },
+          progress: { layers in
+            let layerCount = Double(model.configuration.text.layerCount)
+            let done = Double(layers) / layerCount * (part.upperBound - part.lowerBound)
+            return progress(share(part.lowerBound + done))
+          })
+        return ends?.map(model.decoder.logits)
+      }
       let unknown = batch.indices.filter { answers[batch[$0].sample.id] == nil }
-      let found = FullPass(model, precision: precision).run(unknown.map { inputs[$0] })
-      for (index, normed) in zip(unknown, found) {
-        outcome.answers[batch[index].sample.id] = Self.answer(
-          inputs[index], model.decoder.logits(normed))
+      let passes = Double(profiles.count + (unknown.isEmpty ? 0 : 1))
+      let first = unknown.isEmpty ? 0 : 1 / passes
+      guard let found = try logits(unknown, nil, 0..<first) else { return false }
+      for (index, full) in zip(unknown, found) {
+        outcome.answers[batch[index].sample.id] = Self.answer(inputs[index], full)
       }
       var rows = batch.map { _ in [AnswerDivergence]() }
       for (place, profile) in profiles.enumerated() {
-        guard progress(share(Double(place) / Double(profiles.count))) else { return false }
-        let ends = FullPass(model, precision: precision, profile: profile).run(inputs)
-        for (index, normed) in ends.enumerated() {
+        let start = first + Double(place) / passes
+        guard
+          let found = try logits(Array(batch.indices), profile, start..<start + 1 / passes)
+        else { return false }
+        for (index, own) in found.enumerated() {
           guard let full = outcome.answers[batch[index].sample.id] else { continue }
-          rows[index] += Self.compare(full.logits, model.decoder.logits(normed), count: 1)
+          rows[index] += Self.compare(full.logits, own, count: 1)
         }
       }
       for (index, rows) in rows.enumerated() {
@@ -148,6 +185,8 @@ package struct Calibrator {
     FullAnswer(
       fed: Array(input.input.ids[(input.answerRows.lowerBound + 1)...]), logits: logits)
   }
+  // What a sweep takes of the time, if the source runs after it: about two prefills of three.
+  private static let sweepShare = 2.0 / 3
 
   /// The second moments of the inputs of every product in the full pass over `samples`, images and
   /// answers included.  Samples that cannot be used are passed over; `run` names them.
@@ -165,10 +204,13 @@ package struct Calibrator {
         progress($0)
         return true
       }
-    ) { batch, _, share in
-      FullPass(model, precision: precision).run(batch.map(\.input), observe: moments.add) {
-        progress(share(Double($0) / layerCount))
-      }
+    ) { (batch, _, share) throws(InputError) in
+      try FullPass(model, precision: precision).run(
+        batch.map(\.input), observe: moments.add,
+        progress: {
+          progress(share(Double($0) / layerCount))
+          return true
+        })
       return true
     }
     return moments
@@ -205,7 +247,7 @@ package struct Calibrator {
       var refused: [RefusedSample] = []
       var memory = SweepMemory(
         model.configuration.text, precision: precision, answerTokens: options.answerTokens,
-        plan: plan)
+        comparesSource: source != nil && plan.withdraws, plan: plan)
       while next < samples.count, batch.count < Self.mostInBatch {
         guard progress(Double(first) / Double(samples.count)) else { return false }
         let sample = samples[next]
@@ -329,8 +371,8 @@ package struct Calibrator {
         if input.visual != nil {
           otherInput.visual = try other.model.encode(other.pixels(sample))
         }
-        let expected = answerLogits(input)
-        let found = other.answerLogits(otherInput)
+        let expected = try answerLogits(input)
+        let found = try other.answerLogits(otherInput)
         outcome.divergences.append(
           Self.compare(sample, full: expected, branches: found, layerCount: 1))
       } catch {
@@ -349,8 +391,10 @@ package struct Calibrator {
     return SweepInput(input: input, visual: nil, answerRows: 0..<input.ids.count)
   }
 
-  private func answerLogits(_ input: SweepInput) -> Rows {
-    let normed = FullPass(model, precision: precision).run([input])
+  private func answerLogits(_ input: SweepInput) throws(InputError) -> Rows {
+    guard let normed = try FullPass(model, precision: precision).run([input]) else {
+      preconditionFailure("nothing ends this pass")
+    }
     return model.decoder.logits(normed[0])
   }
 

@@ -2,7 +2,7 @@ package import Architecture
 package import Inference
 package import Kernels
 import Prompting
-import TensorCore
+package import TensorCore
 
 /// The model over a batch of prompts with their answers, layer by layer: the weights of a layer are
 /// read once for the whole batch.
@@ -31,13 +31,19 @@ package struct FullPass {
   /// - Parameters:
   ///   - observe: is shown the inputs of every product, layer by layer and within it input by
   ///     input; of the head, the rows that predict answers.
-  ///   - progress: called with the number of layers done.
-  /// - Returns: per input the rows that enter the head, `[answer rows, hiddenSize]`.
+  ///   - enter: called before the first product with a part of the weights.
+  ///   - progress: takes the number of layers done; false ends the pass.
+  /// - Returns: per input the rows that enter the head, `[answer rows, hiddenSize]`; nil if
+  ///   `progress` ended the pass.
+  /// - Throws: by `enter`.
   @discardableResult
   package func run(
-    _ inputs: [SweepInput], observe: InputObserver? = nil, progress: (Int) -> Void = { _ in }
-  ) -> [Rows] {
+    _ inputs: [SweepInput], observe: InputObserver? = nil,
+    entering enter: (WeightPart) throws(InputError) -> Void = { _ in },
+    progress: (Int) -> Bool = { _ in true }
+  ) throws(InputError) -> [Rows]? {
     let text = model.configuration.text
+    try enter(.embedding)
     var batch = inputs.map { input in
       let rows = Rows(count: input.input.ids.count, width: text.hiddenSize)
       model.embed(input.input, visual: input.visual, into: rows)
@@ -55,14 +61,16 @@ package struct FullPass {
         return batch[index].freeze(segment.frozen)
       }
       for layer in segment.layers {
+        try enter(.layer(layer))
         for rows in arranged {
           cache.removeAll()
           model.decoder.run(layer, rows, cache: cache, scratch: scratch, observe: observe)
         }
-        progress(layer + 1)
+        guard progress(layer + 1) else { return nil }
       }
       for (index, rows) in arranged.enumerated() { batch[index].restore(rows) }
     }
+    try enter(.output)
     return zip(inputs, batch).map { input, rows in
       // Answer rows are text, which stays together behind the last image.
       let behind = rows.count - (input.input.ids.count - input.answerRows.lowerBound)

@@ -7,6 +7,7 @@ package struct SweepMemory {
   private let text: TextConfiguration
   private let answerTokens: Int
   private let plan: LayerSweep.Plan
+  private let comparesSource: Bool
   /// Keys and values of one row in one layer.
   private let cacheRowBytes: Int
   /// What each sample of the batch holds by itself.
@@ -16,9 +17,10 @@ package struct SweepMemory {
 
   package init(
     _ text: TextConfiguration, precision: KeyValueRows.Precision, answerTokens: Int,
-    plan: LayerSweep.Plan = LayerSweep.Plan()
+    comparesSource: Bool = false, plan: LayerSweep.Plan = LayerSweep.Plan()
   ) {
     self.text = text
+    self.comparesSource = comparesSource
     self.answerTokens = answerTokens
     self.plan = plan
     cacheRowBytes = 2 * text.keyValueWidth * (precision == .f32 ? 4 : 2)
@@ -41,6 +43,8 @@ package struct SweepMemory {
         + $1.ends.count { $0 < text.layerCount } * input.branchRows.count
     }
     own += forked * hidden
+    // The same of the source, and both sides' logits; its weights are not counted.
+    if comparesSource { own += 2 * rows * hidden + 2 * answerTokens * text.vocabularySize * float }
 
     let active = max(LayerSweep.groupRows, rows)
     let perRow =

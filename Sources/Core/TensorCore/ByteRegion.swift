@@ -1,7 +1,8 @@
 import CSystem
 import Glibc
 
-/// Owns one read-only region of memory: a file mapping, or bytes copied to the heap.
+/// Owns one region of memory: a file mapping, or bytes copied to the heap, which are read-only; or
+/// reserved address space that its owner fills.
 ///
 /// The only owner of raw memory outside the kernels.  Everything that refers to its bytes
 /// (`TensorView`, spans) keeps the region alive.
@@ -15,6 +16,7 @@ import Glibc
   private enum Storage {
     case file
     case anonymousMapping
+    case reserved
     case heap
   }
 
@@ -73,6 +75,34 @@ import Glibc
     }
   }
 
+  /// Reserves `byteCount` (> 0) bytes of address space, which read as zero; only pages that are
+  /// filled take memory.
+  package init(reserving byteCount: Int, name: String) throws(InputError) {
+    guard
+      let address = unsafe mmap(
+        nil, byteCount, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0),
+      unsafe address != MAP_FAILED
+    else { throw InputError(name, "\(byteCount) bytes of address space: \(errorText(errno))") }
+    self.name = name
+    self.byteCount = byteCount
+    unsafe base = UnsafeRawPointer(address)
+    storage = .reserved
+  }
+
+  /// Copies `bytes` to byte `offset` of reserved address space.
+  ///
+  /// The caller must be the only user of these bytes meanwhile.
+  package func fill(_ offset: Int, with bytes: [UInt8]) {
+    precondition(
+      storage == .reserved && offset >= 0 && bytes.count <= byteCount - offset,
+      "\(bytes.count) bytes at \(offset) of \(byteCount)")
+    unsafe bytes.withUnsafeBytes { source in
+      guard let start = source.baseAddress else { return }
+      unsafe UnsafeMutableRawPointer(mutating: base + offset)
+        .copyMemory(from: start, byteCount: source.count)
+    }
+  }
+
   /// Copies `bytes` into memory aligned to 64 bytes.
   package init(copying bytes: [UInt8], name: String = "memory") {
     let memory = UnsafeMutableRawPointer.allocate(
@@ -89,7 +119,7 @@ import Glibc
 
   deinit {
     switch storage {
-    case .file, .anonymousMapping:
+    case .file, .anonymousMapping, .reserved:
       unsafe munmap(UnsafeMutableRawPointer(mutating: base), byteCount)
     case .heap: unsafe base.deallocate()
     }
@@ -127,9 +157,10 @@ import Glibc
     unsafe vtw_populate(address(at: range.lowerBound), range.count)
   }
 
-  /// Gives back the resident pages inside `range`; a later touch reads them again.
+  /// Gives back the resident pages inside `range`; a later touch reads them again, or zeros where
+  /// address space was reserved.
   package func dropPages(_ range: Range<Int>) {
-    guard storage == .file else { return }
+    guard storage == .file || storage == .reserved else { return }
     unsafe vtw_drop_pages(address(at: range.lowerBound), range.count)
   }
 }
