@@ -883,6 +883,8 @@ def calibration(args):
     chosen, final = chosen_layers(record)
     print(f"K = {record['k']} of {record['layers']}; from the curves: {chosen}, after held-out samples {final}")
     need(record["k"] == final and record.get("k_calibrated", chosen) == chosen, "the curves lead to another K")
+    if "schedules" in record:
+        check_schedules(record)
     if args.statistics:
         measured = merged_statistics(args.statistics, record["layers"])
         for task in record["tasks"] + [record["pooled"]]:
@@ -903,6 +905,41 @@ def calibration(args):
             check_migration(task, [sample["migration"] for sample in chosen if "migration" in sample], record["layers"])
             check_packing(task, [sample["packing"] for sample in chosen if "packing" in sample])
         print(f"{len(measured)} measured samples give these curves")
+
+
+def check_schedules(record):
+    """Takes the front and the choice from the points of `schedules` once more."""
+    found, layers = record["schedules"], record["layers"]
+    points, chosen = found["points"], found["chosen"]
+
+    def key(point):
+        return (point["freeze"], point["withdraw"]) if "freeze" in point else tuple(point["updated"])
+
+    known = {key(point): point for point in points}
+    need(key(chosen) in known and len(known) == len(points), "schedules: a point stands twice, or the chosen one not at all")
+    least = math.inf
+    for point, after in zip(points, points[1:] + [None]):
+        need(after is None or point["flops_ratio"] <= after["flops_ratio"], "schedules: points are not in order of FLOPs")
+        need(point["pareto"] == (point["worst_mean_kl"] < least), f"schedules: {key(point)} is marked wrongly")
+        least = min(least, point["worst_mean_kl"])
+    print(f"schedule {chosen['name']!a}: {key(chosen)}, {chosen['flops_ratio']:.3f} of the FLOPs")
+    if found["method"] not in ("auto", "freeze") or record["criterion"]["rule"] == "budget" or found["objective"] == "time":
+        return
+    first = layers
+    while first > 0 and known[first - 1, layers]["passes"]:
+        first -= 1
+    allowed = {(first, layers)}
+    if found["method"] == "auto":
+        allowed.add((record["k"], record["k"]))
+        for a in range(first, layers):
+            b = layers
+            # Withdrawal at a by itself is the point (a, a).
+            while b > a and known.get((a, b - 1), {"passes": False})["passes"]:
+                b -= 1
+                allowed.add((a, b))
+    cost = "kv_ratio" if found["objective"] == "kv" else "flops_ratio"
+    best = min((known[point][cost], known[point]["flops_ratio"]) for point in allowed)
+    need((chosen[cost], chosen["flops_ratio"]) == best, "schedules: another one is cheaper")
 
 
 QUANTITIES = ("system", "visual", "question", "answer", "change")

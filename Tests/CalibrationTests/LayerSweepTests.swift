@@ -161,7 +161,8 @@ import Testing
     var work = try sweep(
       LayerSweep.Plan(forks: ScheduleFork.freezing(layerCount: 32)))
     var search = ScheduleSearch(
-      withdrawalLayer: 28, freezing: (0..<32).map { $0 >= 6 }) { costs.price($0.states(32)) }
+      withdrawalLayer: 28, freezing: (0..<32).map { $0 >= 6 }
+    ) { costs.price($0.states(32)) }
     var rounds = 0
     while let fork = search.next() {
       work += try sweep(LayerSweep.Plan(withdraws: false, forks: [fork]))

@@ -46,7 +46,8 @@ import Testing
       for point in fork.points { #expect(asked.insert(point).inserted, "asked twice: \(point)") }
       search.add(Dictionary(uniqueKeysWithValues: fork.points.map { ($0, passes($0)) }))
     }
-    #expect(price(search.best, layerCount) == price(expected, layerCount), "\(search.best) \(expected)")
+    #expect(
+      price(search.best, layerCount) == price(expected, layerCount), "\(search.best) \(expected)")
     #expect(asked.count <= grid.count)
 
     var exhaustive = ScheduleSearch(withdrawalLayer: k, freezing: freezing) {

@@ -118,8 +118,10 @@ import Testing
     #expect(page.contains("schedules beyond withdrawal (auto, by flops): 'auto' was chosen"))
     let bench = try Programs.run(
       "vtwbench",
-      [set, "--runs", "1", "--warmup", "0", "--decode", "1", "--profile", "auto", "--also", "auto",
-       "1-12", "layers=0", "11", "--json"])
+      [
+        set, "--runs", "1", "--warmup", "0", "--decode", "1", "--profile", "auto", "--also", "auto",
+        "1-12", "layers=0", "11", "--json",
+      ])
     try #require(bench.status == 0, "\(bench.errors)")
     #expect(
       try bench.json["sweep"]?.arrayValue?.compactMap { $0["name"]?.stringValue }
@@ -177,7 +179,9 @@ import Testing
       (["vtwbench", file, "--also", "x"], 65, "is no schedule"),
       (["vtwconvert", Self.demo, "-o", file + "2", "--schedule", "9-2"], 64, "--schedule must be"),
       (["vtwconvert", Self.demo, "-o", file + "2", "--schedule", "1-13"], 65, "needs more"),
-      (["vtwconvert", Self.demo, "-o", file + "2", "--schedule", "auto"], 64, "measures a --calib"),
+      (
+        ["vtwconvert", Self.demo, "-o", file + "2", "--schedule", "auto"], 64, "measures a --calib"
+      ),
       (
         ["vtwconvert", Self.demo, "-o", file + "2", "--calib", Self.heldOut, "--exhaustive"], 64,
         "--exhaustive is for"

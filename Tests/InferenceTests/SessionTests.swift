@@ -144,7 +144,9 @@ import Testing
       let image = range.clamped(to: 3..<12)
       if !image.isEmpty {
         part.imageCount = 1
-        part.imageRanges = [image.lowerBound - range.lowerBound..<image.upperBound - range.lowerBound]
+        part.imageRanges = [
+          image.lowerBound - range.lowerBound..<image.upperBound - range.lowerBound
+        ]
       }
       let rows = image.isEmpty ? nil : visual[image.lowerBound - 3..<image.upperBound - 3]
       if part.classes.allSatisfy({ $0 == .visual }) {
@@ -157,13 +159,17 @@ import Testing
 
   /// Several images, text between them, and one in a later turn: rows freeze by their class alone.
   /// With every row's cache as the only memory, a schedule equals one row at a time.
-  @Test(arguments: ["0-5", "1-4", "2-5", "layers=0,2,4", "layers=3"], [KeyValueRows.Precision.f32, .q8])
+  @Test(
+    arguments: ["0-5", "1-4", "2-5", "layers=0,2,4", "layers=3"], [KeyValueRows.Precision.f32, .q8])
   func severalImagesFreezeAsOneRowAtATime(
     schedule: String, precision: KeyValueRows.Precision
   ) throws {
     let profile = try #require(ScheduleProfile(schedule, of: Self.layerCount))
     let classes: [TokenClass] =
-      [.system, .visual, .visual, .user, .visual, .user, .user, .generated, .visual, .visual, .user]
+      [
+        .system, .visual, .visual, .user, .visual, .user, .user, .generated, .visual, .visual,
+        .user,
+      ]
     let width = TinyModel.configuration.text.hiddenSize
     let values = randomFloats(classes.count * width, seed: 8)
     func run(_ ranges: [Range<Int>]) -> [Float] {

@@ -93,8 +93,12 @@ import VTWMFile
     plan("position mode", variants + 6, UInt8(1), says: "position mode 1, which is not known"),
     plan("FLOPs ratio", variants + 8, Float(1.5).bitPattern, says: "FLOPs ratio of 1.5; 0...1"),
     plan("KV ratio NaN", variants + 12, Float.nan.bitPattern, says: "KV ratio of nan; 0...1"),
-    plan("FLOPs ratio of another plan", variants + 8, Float(0.25).bitPattern, says: "FLOPs ratio of 0.25; its"),
-    plan("KV ratio of another plan", variants + 44, Float(0.5).bitPattern, says: "KV ratio of 0.5; its"),
+    plan(
+      "FLOPs ratio of another plan", variants + 8, Float(0.25).bitPattern,
+      says: "FLOPs ratio of 0.25; its"),
+    plan(
+      "KV ratio of another plan", variants + 44, Float(0.5).bitPattern, says: "KV ratio of 0.5; its"
+    ),
     plan("name elsewhere", variants + 16, UInt32(1), says: "names lie back to back"),
     plan("name of 0 bytes", variants + 20, UInt16(0), says: "names lie back to back"),
     plan("name not UTF-8", names, UInt8(0xFF), says: "text is not UTF-8"),

@@ -65,7 +65,10 @@ struct Sweep {
     let freezes = points.contains { $0.profile.freezesRows }
     var table = TextTable(columns: [width, 14, 14, 14, 12, 10, 10])
     table.add(
-      [freezes ? "layers" : "K", "first token", "prefill", "tokens/s", "operations", "cache", "by FLOPs"])
+      [
+        freezes ? "layers" : "K", "first token", "prefill", "tokens/s", "operations", "cache",
+        "by FLOPs",
+      ])
     // The last of a sweep, the first of a list.
     let full = points.max { $0.operationRatio < $1.operationRatio }
     let fullSeconds = full?.stages[\.prefill].median ?? .nan

@@ -134,7 +134,9 @@ struct ScheduleFinder {
     let loss = k < layerCount ? report.curves.worst(at: k)?.point.meanKL ?? 0 : 0
     var best = (loss: isWithin ? loss : Double.infinity, states: isWithin ? withdrawal : full)
     for states in schedules.schedules where costs.ratios(states).operations <= share {
-      guard let loss = schedules.curves(states)?.choosing.worst(at: 0)?.point.meanKL else { continue }
+      guard let loss = schedules.curves(states)?.choosing.worst(at: 0)?.point.meanKL else {
+        continue
+      }
       if loss < best.loss || (loss == best.loss && costs.price(states) < costs.price(best.states)) {
         best = (loss, states)
       }

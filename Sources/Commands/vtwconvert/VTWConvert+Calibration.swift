@@ -71,10 +71,10 @@ extension VTWConvert {
     _ samples: CalibrationSamples?, merged: CalibrationStatistics?, _ subject: CalibrationSubject,
     compute: Compute
   ) throws -> CalibrationReport? {
-    guard let samples else { return try merged.map { try report($0, subject) } }
+    guard let samples else { return try merged.map { try self.report($0, subject) } }
     let measured = try measure(samples, subject, compute: compute)
     guard statistics.shard == nil else { return nil }
-    var report = try report(measured.statistics, subject)
+    var report = try self.report(measured.statistics, subject)
     report.schedules = try findSchedule(report, measured, samples, subject, compute: compute)
     return report
   }
@@ -127,7 +127,8 @@ extension VTWConvert {
   ) throws(InputError) -> TokenSchedule {
     let layerCount = configuration.text.layerCount
     let chosen = k ?? report?.k ?? layerCount
-    let other = try report?.schedules?.profile ?? givenProfile(configuration)
+    let given = try givenProfile(configuration)
+    let other = report?.schedules?.profile ?? given
     return TokenSchedule(
       layerCount: layerCount,
       profiles: [ScheduleProfile(withdrawingAt: chosen, of: layerCount)]

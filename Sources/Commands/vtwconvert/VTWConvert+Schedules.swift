@@ -4,8 +4,10 @@ import CommandSupport
 import Inference
 import Kernels
 import Prompting
+import RuntimeSupport
 import SampleSets
 import TensorCore
+import VTWMFile
 
 /// Samples on their way from the first sweep to the search.
 struct MeasuredSamples {
@@ -88,7 +90,8 @@ extension VTWConvert {
     let textRows = ConvertResult.textRows
     guard visualRows + textRows <= configuration.text.contextLength else {
       throw InputError(
-        input, "has a context of \(configuration.text.contextLength) rows; --objective time needs "
+        input,
+        "has a context of \(configuration.text.contextLength) rows; --objective time needs "
           + "\(visualRows + textRows)")
     }
     let before = textRows / 2
@@ -100,7 +103,7 @@ extension VTWConvert {
       + Array(repeating: .user, count: textRows - before)
     let visual = Rows(count: visualRows, width: configuration.text.hiddenSize)
     var random = SplitMix64(seed: 1)
-    visual.fill(from: random.floats(visual.count * visual.width, scale: 1))
+    visual.fill(from: (0..<visual.count * visual.width).map { _ in random.nextUnit() - 0.5 })
     let states: [ScheduleProfile.VisualState] = [.full, .frozen, .withdrawn]
     let sessions = states.map { state in
       Session(

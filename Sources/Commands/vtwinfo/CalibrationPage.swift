@@ -36,7 +36,8 @@ enum CalibrationPage {
     if profile.freezesRows {
       let chosen = record["schedules"]?["chosen"]
       guard chosen?["name"]?.stringValue == profile.name else { return "" }
-      return "; mean KL \(number(chosen?["worst_mean_kl"], 4)) in \(string(chosen?["worst_task"])), "
+      return
+        "; mean KL \(number(chosen?["worst_mean_kl"], 4)) in \(string(chosen?["worst_task"])), "
         + "agreement \(percent(chosen?["least_agreement"], 1)) at least"
     }
     guard k < model.schedule.layerCount else { return "" }

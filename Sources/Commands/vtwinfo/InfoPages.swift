@@ -84,7 +84,8 @@ enum InfoPages {
 
   /// What the marks of a bar stand for.
   private static let legend =
-    "visual rows " + ScheduleProfile.VisualState.allCases.map { "\($0.mark) \($0.name)" }
+    "visual rows "
+    + ScheduleProfile.VisualState.allCases.map { "\($0.mark) \($0.name)" }
     .joined(separator: "  ")
 
   /// Bytes of keys and values of a prompt with one image.

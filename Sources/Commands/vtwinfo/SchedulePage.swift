@@ -23,7 +23,8 @@ enum SchedulePage {
       ])
     }
     page += tasks.text
-    page += "\nwhat each loses: no cheaper one keeps as much (x: withdrawal only, o: freezes first, *: chosen)\n"
+    page +=
+      "\nwhat each loses: no cheaper one keeps as much (x: withdrawal only, o: freezes first, *: chosen)\n"
     page += picture(points, chosen)
     let width = max(8, layerCount)
     var table = TextTable(columns: [2, width + 2, 9, 9, 12, 10, 13, 10])
@@ -90,7 +91,8 @@ enum SchedulePage {
     var page = ""
     for (level, line) in zip(levels, lines) {
       let label = level == 0 ? "less" : "\(level)"
-      page += String(repeating: " ", count: max(0, 8 - label.count)) + label + " |"
+      page +=
+        String(repeating: " ", count: max(0, 8 - label.count)) + label + " |"
         + String(line) + "\n"
     }
     let axis = String(repeating: "-", count: columns + 1)

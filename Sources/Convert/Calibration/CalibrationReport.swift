@@ -108,7 +108,9 @@ package struct CalibrationReport: Equatable, Sendable {
   /// schedule that was searched.
   package var taskProfiles: [ScheduleProfile] {
     zip(curves.tasks, taskChoices).compactMap { task, choice in
-      guard task.name != "default", task.name != schedules?.name, (1...255).contains(task.name.utf8.count) else { return nil }
+      guard task.name != "default", task.name != schedules?.name,
+        (1...255).contains(task.name.utf8.count)
+      else { return nil }
       return ScheduleProfile(name: task.name, withdrawingAt: choice.k, of: curves.layerCount)
     }
   }

@@ -79,7 +79,7 @@ package struct Calibrator {
       (batch, refused, share) throws(InputError) in
       var outcome = Outcome(divergences: [], refused: refused)
       // Samples are compared with the source once.
-      let source = plan.withdraws ? source : nil
+      let source = plan.withdraws ? self.source : nil
       var logits: [Rows] = []
       let part = source == nil ? 1 : Self.sweepShare
       let work = LayerSweep(model, precision: precision, plan: plan).run(
@@ -236,7 +236,8 @@ package struct Calibrator {
   private func inBatches(
     _ samples: [Sample], plan: LayerSweep.Plan = LayerSweep.Plan(),
     answers: [String: FullAnswer] = [:], observe: InputObserver? = nil,
-    progress: (Double) -> Bool, body: (Batch, [RefusedSample], (Double) -> Double) throws(InputError) -> Bool
+    progress: (Double) -> Bool,
+    body: (Batch, [RefusedSample], (Double) -> Double) throws(InputError) -> Bool
   ) throws(InputError) -> Bool {
     var next = 0
     // A sample that was ready, but too large for the batch before.

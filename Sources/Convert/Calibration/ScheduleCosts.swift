@@ -37,6 +37,11 @@ package struct ScheduleCosts: Equatable, Sendable {
     package var objective: Double
     package var operations: Double
 
+    package init(objective: Double, operations: Double) {
+      self.objective = objective
+      self.operations = operations
+    }
+
     package static func < (a: Self, b: Self) -> Bool {
       (a.objective, a.operations) < (b.objective, b.operations)
     }

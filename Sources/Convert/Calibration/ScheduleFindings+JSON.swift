@@ -43,7 +43,8 @@ extension SchedulePoint {
       object["freeze"] = .integer(frozen)
       object["withdraw"] = .integer(withdrawn)
     } else {
-      object["updated"] = .array(states.indices.filter { states[$0] == .full }.map(JSONValue.integer))
+      object["updated"] = .array(
+        states.indices.filter { states[$0] == .full }.map(JSONValue.integer))
     }
     object["flops_ratio"] = .number(operations)
     object["kv_ratio"] = .number(keyValue)

@@ -53,7 +53,8 @@ package struct SweepMemory {
     // Attention is measured beside the full pass, over the keys once more.
     let groups = 2 * rows + LayerSweep.groupRows + text.layerCount * input.sharedRows
     let meter = rows * (text.keyValueWidth + 2 * text.queryWidth) * float
-    let logits = 2 * (text.layerCount + 1 + plan.points.count) * answerTokens * text.vocabularySize * float
+    let logits =
+      2 * (text.layerCount + 1 + plan.points.count) * answerTokens * text.vocabularySize * float
     // Finding an answer keeps keys and values in all layers, and gathers what branches start from.
     let answer = 2 * text.layerCount * rows * cacheRowBytes + branches
     shared = max(
