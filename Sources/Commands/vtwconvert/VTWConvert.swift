@@ -98,8 +98,8 @@ struct VTWConvert: ParsableCommand {
 
   @Flag(
     help: """
-      Compare the packed weights with the source's on the same samples too: a pass more, with one \
-      layer of the source in memory beside --max-memory.
+      Compare the packed weights with the source's on the same samples too: a pass more, with a \
+      layer, or the vision tower, of the source in memory beside --max-memory.
       """)
   var compareSource = false
 

@@ -49,13 +49,16 @@ package final class SourceWeights {
     self.tensors = tensors
   }
 
-  /// What holds every value of the source and is multiplied with f32 activations in every
-  /// instruction set; bf16 is not, so it becomes f32.
+  /// The source's own type if it is one of ours.  Quantised values become f16, whose rounding is
+  /// far below their own and below that of q8, and which takes a fifth of the time of f32.
   private static func encoding(
     _ specification: TensorSpecification, _ checkpoint: Checkpoint
   ) -> Encoding {
-    let isHalf = checkpoint.tensors[specification.key]?.format.name == BlockFormat.f16.name
-    return isHalf && specification.kind != .vector ? .f16 : .f32
+    guard specification.kind != .vector,
+      let format = checkpoint.tensors[specification.key]?.format
+    else { return .f32 }
+    if format.elementCount > 1 { return .f16 }
+    return [Encoding.f16, .bf16].first { $0.name.uppercased() == format.name } ?? .f32
   }
 
   /// Brings the tensors of `part` into memory in place of those that were there; nil brings none.
@@ -97,7 +100,7 @@ package final class SourceWeights {
         throw InputError(
           source.region.name,
           "tensor '\(printable(source.name))' has \(error.value) in row \(first + error.row), "
-            + "column \(error.column); finite values expected")
+            + "column \(error.column); \(view.encoding.name) needs finite values within its range")
       }
       source.drop(rows)
     }
