@@ -925,13 +925,11 @@ def check_schedules(record):
     print(f"schedule {chosen['name']!a}: {key(chosen)}, {chosen['flops_ratio']:.3f} of the FLOPs")
     if found["method"] not in ("auto", "freeze") or record["criterion"]["rule"] == "budget" or found["objective"] == "time":
         return
-    first = layers
-    while first > 0 and known[first - 1, layers]["passes"]:
-        first -= 1
-    allowed = {(first, layers)}
+    frozen = [a for a in range(layers) if known[a, layers]["passes"]]
+    allowed = {(min(frozen, default=layers), layers)}
     if found["method"] == "auto":
         allowed.add((record["k"], record["k"]))
-        for a in range(first, layers):
+        for a in frozen:
             b = layers
             # Withdrawal at a by itself is the point (a, a).
             while b > a and known.get((a, b - 1), {"passes": False})["passes"]:

@@ -29,8 +29,8 @@ import Testing
     let freezing = (0..<layerCount).map { passes(FreezePoint($0, layerCount)) }
 
     var expected = FreezePoint(k, k)
-    let first = (freezing.lastIndex(of: false) ?? -1) + 1
-    for point in grid + [FreezePoint(layerCount, layerCount)] where point.freeze >= first {
+    for point in grid + [FreezePoint(layerCount, layerCount)]
+    where point.freeze == layerCount || freezing[point.freeze] {
       let isSustained = (point.withdraw..<layerCount).allSatisfy {
         passes(FreezePoint(point.freeze, $0))
       }

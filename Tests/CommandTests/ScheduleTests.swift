@@ -73,7 +73,7 @@ import Testing
   /// profile gives the KL that the search found; and the default profile is as without a search.
   @Test func theSearchFindsWhatTheGridHas() throws {
     let options = [
-      "--encoding", "f32", "--calib", Self.calibration, "--calib-limit", "36", "--eta", "0.003",
+      "--encoding", "f32", "--calib", Self.calibration, "--holdout", "0", "--eta", "0.003",
       "--json",
     ]
     let plain = try convert("plain.vtwm", options)
@@ -88,7 +88,8 @@ import Testing
     #expect(chosen["freeze"] == other["freeze"] && chosen["withdraw"] == other["withdraw"])
     let loss = try #require(chosen["worst_mean_kl"]?.doubleValue)
     #expect(abs(loss - (other["worst_mean_kl"]?.doubleValue ?? 1)) < 1e-6)
-    #expect(try #require(chosen["flops_ratio"]?.doubleValue) <= 0.5)
+    #expect(try #require(chosen["set_flops_ratio"]?.doubleValue) <= 0.5)
+    #expect(try #require(chosen["flops_ratio"]?.doubleValue) <= 0.6)
     #expect(loss <= 0.003)
     // 66 schedules that freeze and withdraw, 12 that only freeze, withdrawal at 0...12; those that
     // freeze nowhere are withdrawal.
@@ -96,21 +97,23 @@ import Testing
 
     let set = folder.path("auto.vtwm")
     let measured = try Programs.run(
-      "vtweval", [set, Self.calibration, "--profile", "auto", "--limit", "36", "--json", "--quiet"])
+      "vtweval", [set, Self.calibration, "--profile", "auto", "--json", "--quiet"])
     try #require(measured.status == 0, "\(measured.errors)")
     let profile = try #require(try measured.json["profiles"]?.arrayValue?.first)
     #expect(profile["name"]?.stringValue == "auto")
-    // All of the sets' samples: between those that choose and those held out.
+    // By a pass of its own for each sample.
     let tasks = try #require(chosen["tasks"]?.arrayValue)
-    for task in profile["tasks"]?.arrayValue ?? [] {
-      guard let own = tasks.first(where: { $0["name"] == task["name"] }),
-        let heldOut = own["holdout_mean_kl"]?.doubleValue,
-        let choosing = own["mean_kl"]?.doubleValue, let found = task["mean_kl"]?.doubleValue
-      else { continue }
-      #expect(
-        found >= min(choosing, heldOut) - 2e-6 && found <= max(choosing, heldOut) + 2e-6,
-        "\(task)")
+    #expect(tasks.count == 6)
+    for own in tasks {
+      let task = profile["tasks"]?.arrayValue?.first { $0["name"] == own["name"] }
+      let found = try #require(task?["mean_kl"]?.doubleValue)
+      // vtweval rounds to six places; the rows beside them change last bits of products.
+      #expect(abs(found - (own["mean_kl"]?.doubleValue ?? 1)) < 2e-6, "\(own): \(found)")
     }
+    let checked = try Programs.run(
+      "/usr/bin/env",
+      ["python3", repositoryPath("tools/vtwm.py"), "calibration", folder.path("grid.vtwm")])
+    #expect(checked.status == 0 && checked.output.contains("schedule 'auto'"), "\(checked.errors)")
 
     let overview = try Programs.run("vtwinfo", [set]).output
     #expect(overview.contains(" auto: visual rows are frozen from layer"))

@@ -45,12 +45,10 @@ struct ScheduleFinder {
     (0..<layerCount).map { passes(FreezePoint($0, layerCount)) ?? false }
   }
 
-  /// The least layer from which on freezing at each layer passes; under a budget the best of those
-  /// within it.
+  /// Freezing from the least layer that passes; under a budget the best of those within it.
   func freeze() -> ScheduleCosts.States {
     if case .budget(let share, _) = report.criterion.rule { return best(within: share) }
-    let first = (freezing.lastIndex(of: false) ?? -1) + 1
-    return FreezePoint(first, layerCount).states(layerCount)
+    return FreezePoint(ScheduleSearch.freezeLayer(freezing), layerCount).states(layerCount)
   }
 
   /// The cheapest of all, or under a budget the best.

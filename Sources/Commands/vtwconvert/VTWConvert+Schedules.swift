@@ -15,6 +15,7 @@ struct MeasuredSamples {
   var calibrator: Calibrator
   /// What the full model says of each, if it is needed again.
   var answers: [String: Calibrator.FullAnswer]
+  var promptRows: Calibrator.PromptRows
 }
 
 extension VTWConvert {
@@ -72,6 +73,7 @@ extension VTWConvert {
     }
     return ScheduleFindings(
       finder.schedules, beside: report, costs: costs, chosen: chosen,
+      setOperations: costs.operations(chosen, in: measured.promptRows),
       name: search.profileName(layerCount: layerCount) ?? "",
       method: search.method == .given(search.schedule) ? "given" : search.schedule,
       isExhaustive: search.exhaustive)

@@ -72,6 +72,7 @@ extension VTWConvert {
     let clock = ContinuousClock()
     var saved = clock.now
     var answers: [String: Calibrator.FullAnswer] = [:]
+    var promptRows = Calibrator.PromptRows()
     let isComplete = try InterruptCleanup.deferring {
       try calibrator.run(
         rest.map(\.sample),
@@ -87,6 +88,7 @@ extension VTWConvert {
           outcome.divergences.map { .init(isHeldOut: heldOut.contains($0.id), $0) },
           refused: outcome.refused)
         answers.merge(outcome.answers) { _, new in new }
+        promptRows += outcome.promptRows
         if statistics.stats != nil, seconds(clock.now - saved) > Self.savingInterval {
           try save(measured)
           saved = clock.now
@@ -114,7 +116,8 @@ extension VTWConvert {
         "measured \(measured.doneCount) of \(samples.count) samples, shard "
           + "\(measured.shard.text), into \(printable(statisticsPath))\n")
     }
-    return MeasuredSamples(statistics: measured, calibrator: calibrator, answers: answers)
+    return MeasuredSamples(
+      statistics: measured, calibrator: calibrator, answers: answers, promptRows: promptRows)
   }
 
   private func save(_ measured: CalibrationStatistics) throws(InputError) {

@@ -38,7 +38,7 @@ enum InfoPages {
       page += "KV cache \(fixed(100 * ratio.keyValue, 0)) % (1 image, \(textRows) text rows)"
       page += "\(CalibrationPage.quality(profile, model))\n"
     }
-    page += "           a mark per layer: \(legend)\n"
+    page += "           a mark for each layer: \(legend)\n"
     page += model.calibration == nil ? "calibrated no\n" : "calibrated yes: see --calibration\n"
     page += "content id \(model.contentID)\n"
     return page

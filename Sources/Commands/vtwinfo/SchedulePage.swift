@@ -11,7 +11,7 @@ enum SchedulePage {
     var page =
       "\nschedules beyond withdrawal (\(CalibrationPage.string(schedules["method"])), by "
       + "\(CalibrationPage.string(schedules["objective"]))): '\(CalibrationPage.string(chosen["name"]))' "
-      + "was chosen\n"
+      + "was chosen, \(CalibrationPage.percent(chosen["set_flops_ratio"], 1)) of the FLOPs of the set's prompts\n"
     var tasks = TextTable(columns: [20, 10, 10, 13, 10])
     tasks.add(["task", "mean KL", "agree", "held out KL", "agree"])
     for task in chosen["tasks"]?.arrayValue ?? [] {

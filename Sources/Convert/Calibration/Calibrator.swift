@@ -47,6 +47,21 @@ package struct Calibrator {
     package var refused: [RefusedSample] = []
     /// What the full model says of each, by id, if that was asked for.
     package var answers: [String: FullAnswer] = [:]
+    /// Rows of all prompts that were used.
+    package var promptRows = PromptRows()
+  }
+
+  /// Rows of prompts, without their answers.
+  package struct PromptRows: Equatable, Sendable {
+    package var text = 0
+    package var visual = 0
+
+    package init() {}
+
+    package static func += (a: inout Self, b: Self) {
+      a.text += b.text
+      a.visual += b.visual
+    }
   }
 
   /// What the full model says of a sample: later passes are compared with it.
@@ -94,6 +109,10 @@ package struct Calibrator {
             layerCount: model.configuration.text.layerCount)
           divergence.migration = finding.migration
         }
+        let prompt = input.input.classes[...input.answerRows.lowerBound]
+        let visual = prompt.count { $0 == .visual }
+        outcome.promptRows.visual += visual
+        outcome.promptRows.text += prompt.count - visual
         divergence.schedules = Dictionary(
           uniqueKeysWithValues: zip(
             points, Self.compare(full, finding.schedules, count: points.count)))

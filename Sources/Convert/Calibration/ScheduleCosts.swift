@@ -72,6 +72,17 @@ package struct ScheduleCosts: Equatable, Sendable {
     ScheduleProfile(name: "", states: states).costRatios(configuration, textRows: textRows)
   }
 
+  /// The share of the decoder's prefill in prompts like these, whose rows are taken as one prompt's
+  /// mean: attention within a prompt is a small part.
+  package func operations(_ states: States, in rows: Calibrator.PromptRows) -> Double {
+    let images = Double(configuration.vision?.rowsPerImage ?? 0)
+    guard rows.visual > 0, images > 0 else { return 1 }
+    let textPerImage = Double(rows.text) / Double(rows.visual) * images
+    return ScheduleProfile(name: "", states: states).costRatios(
+      configuration, textRows: Int(textPerImage.rounded())
+    ).operations
+  }
+
   package func keyValueBytes(_ states: States) -> Int {
     let visualRows = configuration.vision?.rowsPerImage ?? 0
     let kept = states.count { $0 != .withdrawn }

@@ -16,6 +16,7 @@ extension ScheduleFindings {
     }
     var choice = chosen.members
     choice["name"] = .string(name)
+    choice["set_flops_ratio"] = .number(setOperations)
     choice["tasks"] = .array(
       tasks.map { task in
         var object = JSONObject([

@@ -15,6 +15,8 @@ package struct ScheduleFindings: Equatable, Sendable {
   /// The name of the profile that was chosen, and its place among the points.
   package var name: String
   package private(set) var chosenIndex: Int
+  /// Its share of the decoder's prefill in the set's own prompts; a point's is for 64 text rows.
+  package var setOperations: Double
   /// What it does to each task.
   package var tasks: [Task]
 
@@ -35,11 +37,13 @@ package struct ScheduleFindings: Equatable, Sendable {
   ///   - chosen: layer by layer; withdrawal, or one of `measured`.
   package init(
     _ measured: ScheduleMeasurements, beside report: CalibrationReport, costs: ScheduleCosts,
-    chosen: ScheduleCosts.States, name: String, method: String, isExhaustive: Bool
+    chosen: ScheduleCosts.States, setOperations: Double, name: String, method: String,
+    isExhaustive: Bool
   ) {
     self.method = method
     self.name = name
     self.isExhaustive = isExhaustive
+    self.setOperations = setOperations
     objective = costs.objective
     seconds = costs.seconds
     let (curves, heldOut, criterion) = (report.curves, report.holdout, report.criterion)
@@ -102,6 +106,7 @@ package struct ScheduleFindings: Equatable, Sendable {
     if !chosen.isWithdrawal, let cheapest = withdrawals.first {
       text += " where the cheapest withdrawal that passes needs \(percent(cheapest.operations))"
     }
+    if chosen.operations < 1 { text += "; \(percent(setOperations)) in prompts like the set's" }
     if chosen.operations < 1, !chosen.quality.worstTask.isEmpty {
       text +=
         "; its worst task is \(printable(chosen.quality.worstTask)), mean KL "

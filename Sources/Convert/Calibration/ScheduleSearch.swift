@@ -1,13 +1,12 @@
 /// Finds the cheapest schedule that freezes visual rows at one layer and withdraws them at another.
 ///
-/// A schedule (a, b) is admissible if
-/// - freezing alone holds from `a` on: every (a', N) with a' >= a passes, and
-/// - it is sustained in `b`: every (a, b') with b' >= b passes.
+/// A schedule (a, b) is admissible if it is sustained in `b`: every (a, b') with b' >= b passes, so
+/// that (a, N), which only freezes, does too.
 ///
 /// Withdrawal at the calibrated K is admissible by its own rule.  Of the admissible schedules the
 /// cheapest is taken; of equals the one that withdraws at K, or freezes first.
 ///
-/// Costs rise with `a` and with `b`.  So `a` goes up from the least layer that freezing holds at,
+/// Costs rise with `a` and with `b`.  So `a` goes up, over those that pass if they only freeze,
 /// until (a, a) costs as much as the best so far; and only such `b` are asked for as would cost
 /// less, the dearest of them first: if that misses, so do all below it.
 package struct ScheduleSearch {
@@ -16,9 +15,7 @@ package struct ScheduleSearch {
   private var passes: [FreezePoint: Bool] = [:]
   /// The cheapest admissible schedule so far.
   package private(set) var best: FreezePoint
-  /// The first layer that freezes: every layer from here on may.
-  package private(set) var freezeLayer: Int
-  private var current: Int
+  private var current = 0
 
   // Ends measured at once, from the last on: most misses are found within one round.
   private static let endsPerRound = 8
@@ -34,12 +31,18 @@ package struct ScheduleSearch {
     layerCount = freezing.count
     self.price = price
     best = FreezePoint(withdrawalLayer, withdrawalLayer)
-    freezeLayer = (freezing.lastIndex(of: false) ?? -1) + 1
-    current = freezeLayer
     for (layer, passes) in freezing.enumerated() {
       self.passes[FreezePoint(layer, layerCount)] = passes
     }
-    consider(FreezePoint(freezeLayer, layerCount))
+    consider(FreezePoint(Self.freezeLayer(freezing), layerCount))
+  }
+
+  /// The least layer from which on freezing passes; the layer count, which freezes nothing, if none
+  /// does.
+  ///
+  /// - Parameter freezing: whether freezing at each layer passes, never withdrawing.
+  package static func freezeLayer(_ freezing: [Bool]) -> Int {
+    freezing.firstIndex(of: true) ?? freezing.count
   }
 
   /// Takes what was measured.
@@ -62,6 +65,7 @@ package struct ScheduleSearch {
 
   /// The ends to measure for `freeze`; nil if none of them can be better.
   private mutating func nextEnds(_ freeze: Int) -> [Int]? {
+    guard passes[FreezePoint(freeze, layerCount)] == true else { return nil }
     var sustained = layerCount
     while sustained > freeze, passes[FreezePoint(freeze, sustained - 1)] == true { sustained -= 1 }
     consider(FreezePoint(freeze, sustained))
