@@ -130,7 +130,8 @@ extension ProjectorWeights {
 extension DecoderWeights {
   var matrices: [TensorView] {
     layers.flatMap { layer in
-      (layer.queryKeyValue + [layer.attentionOutput] + [layer.gate, layer.up, layer.down]).map(\.weight)
+      (layer.queryKeyValue + [layer.attentionOutput] + [layer.gate, layer.up, layer.down]).map(
+        \.weight)
     } + [head.weight]
   }
 }
