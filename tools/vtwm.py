@@ -747,20 +747,22 @@ class File:
         need(next_segment == segments and name_end == names_size, "section PLAN: left over")
         freezes = False
         for profile in self.profiles:
-            profile["segments"], end, mask, frozen = [], 0, ALL, 0
+            profile["segments"], end, mask = [], 0, ALL
             for _ in range(profile["count"]):
                 first, last, classes, cache, flags, freeze = record(3, "HHIHHI")
                 need(first == end and first < last <= layers, "section PLAN: layers of a segment")
                 need(cache < caches and masks[cache] == classes, "section PLAN: mask of a segment")
                 need(classes & TEXT == TEXT and classes & ~mask == 0, "section PLAN: mask grows")
-                need(flags == 0 and freeze & ~classes == 0 and freeze & TEXT == 0
-                     and frozen & classes & ~freeze == 0, "section PLAN: frozen rows")
-                end, mask, frozen = last, classes, freeze
+                need(flags == 0 and freeze & ~classes == 0 and freeze & TEXT == 0, "section PLAN: frozen rows")
+                end, mask = last, classes
                 freezes |= freeze != 0
                 profile["segments"].append((first, last, classes, freeze))
             need(end == layers, "section PLAN: a variant leaves out layers")
             k = next((s[0] for s in profile["segments"] if not s[2] & 8), layers)
             need(k == profile["k"], f"section PLAN: K = {profile['k']}; its segments say {k}")
+            for key, ratio in zip(("flops", "kv"), cost_ratios(self.model, profile["segments"])):
+                need(abs(profile[key] - ratio) <= 1e-4,
+                     f"section PLAN: {key} ratio {profile[key]}; its segments make it {ratio:.4f}")
         need(not freezes or self.need & FROZEN_ROWS, "section PLAN: freezes rows without its bit")
         self.candidates = []
         for _ in range(candidates):
@@ -890,6 +892,41 @@ class File:
 
 # ---- commands ----
 
+def most_rows(vision):
+    """Rows of one image; with tiles, the most of those that fill a grid."""
+    side = vision["image"] // vision["patch"]
+    tile = side * side + vision.get("class_row", 0)
+    tiles = vision.get("tiles") or {"grids": []}
+    counts = []
+    for columns, rows in tiles["grids"]:
+        lines, columns = rows * side, columns * side
+        ratio = (lines * columns / (tiles["thin_above"] * side * side)) ** 0.5 if "thin_above" in tiles else 1
+        if ratio > 1.1:
+            lines, columns = int(lines // ratio), int(columns // ratio)
+        counts.append(tile + lines * columns + lines)
+    return max(counts, default=tile)
+
+
+def cost_ratios(model, segments):
+    """Decoder FLOPs and rows of keys and values of a plan's segments, against all rows in all layers, for a prompt of
+    64 text rows and one image."""
+    text, vision = model["text"], model.get("vision")
+    t, v = 64, most_rows(vision) if vision else 0
+    h, q, c, f = text["width"], text["heads"] * text["head_dim"], text["kv_heads"] * text["head_dim"], text["ffn"]
+
+    def cost(segments):
+        flops, rows = 0, 0
+        for first, last, classes, freeze in segments:
+            seen = t + v if classes & 8 else t
+            updated = t if freeze & 8 else seen
+            layer = updated * 2 * (2 * q + 2 * c + 3 * f) * h + (seen - updated) * 4 * c * h + 4 * updated * seen * q
+            flops, rows = flops + (last - first) * layer, rows + (last - first) * seen
+        return flops, rows
+
+    own, full = cost(segments), cost([(0, text["layers"], ALL, 0)])
+    return own[0] / full[0], own[1] / full[1]
+
+
 def shape_text(shape):
     return "x".join(map(str, shape))
 
@@ -933,6 +970,8 @@ def calibration(args):
     chosen, final = chosen_layers(record)
     print(f"K = {record['k']} of {record['layers']}; from the curves: {chosen}, after held-out samples {final}")
     need(record["k"] == final and record.get("k_calibrated", chosen) == chosen, "the curves lead to another K")
+    if "schedules" in record:
+        check_schedules(record)
     if args.statistics:
         measured = merged_statistics(args.statistics, record["layers"])
         for task in record["tasks"] + [record["pooled"]]:
@@ -953,6 +992,39 @@ def calibration(args):
             check_migration(task, [sample["migration"] for sample in chosen if "migration" in sample], record["layers"])
             check_packing(task, [sample["packing"] for sample in chosen if "packing" in sample])
         print(f"{len(measured)} measured samples give these curves")
+
+
+def check_schedules(record):
+    """Takes the front and the choice from the points of `schedules` once more."""
+    found, layers = record["schedules"], record["layers"]
+    points, chosen = found["points"], found["chosen"]
+
+    def key(point):
+        return (point["freeze"], point["withdraw"]) if "freeze" in point else tuple(point["updated"])
+
+    known = {key(point): point for point in points}
+    need(key(chosen) in known and len(known) == len(points), "schedules: a point stands twice, or the chosen one not at all")
+    least = math.inf
+    for point, after in zip(points, points[1:] + [None]):
+        need(after is None or point["flops_ratio"] <= after["flops_ratio"], "schedules: points are not in order of FLOPs")
+        need(point["pareto"] == (point["worst_mean_kl"] < least), f"schedules: {key(point)} is marked wrongly")
+        least = min(least, point["worst_mean_kl"])
+    print(f"schedule {chosen['name']!a}: {key(chosen)}, {chosen['flops_ratio']:.3f} of the FLOPs")
+    if found["method"] not in ("auto", "freeze") or record["criterion"]["rule"] == "budget" or found["objective"] == "time":
+        return
+    frozen = [a for a in range(layers) if known[a, layers]["passes"]]
+    allowed = {(min(frozen, default=layers), layers)}
+    if found["method"] == "auto":
+        allowed.add((record["k"], record["k"]))
+        for a in frozen:
+            b = layers
+            # Withdrawal at a by itself is the point (a, a).
+            while b > a and known.get((a, b - 1), {"passes": False})["passes"]:
+                b -= 1
+                allowed.add((a, b))
+    cost = "kv_ratio" if found["objective"] == "kv" else "flops_ratio"
+    best = min((known[point][cost], known[point]["flops_ratio"]) for point in allowed)
+    need((chosen[cost], chosen["flops_ratio"]) == best, "schedules: another one is cheaper")
 
 
 QUANTITIES = ("system", "visual", "question", "answer", "change")

@@ -36,6 +36,38 @@ import Testing
     #expect(profile.classes(in: 2) == .all)
   }
 
+  @Test(arguments: [
+    ("2", "██···"), ("5", "█████"), ("1-3", "█▒▒··"), ("0-5", "▒▒▒▒▒"), ("2-2", "██···"),
+    ("layers=0,2", "█▒█▒▒"), ("layers=4,1,1", "▒█▒▒█"),
+  ])
+  func readsAndShowsSchedules(text: String, bar: String) throws {
+    let profile = try #require(ScheduleProfile(text, of: 5))
+    #expect(profile.bar == bar && profile.name == text)
+    #expect(profile.segments.flatMap { Array($0.layers) } == Array(0..<5))
+    #expect(ScheduleProfile(name: text, states: profile.visualStates) == profile)
+    #expect(profile.freezesRows == bar.contains("▒"))
+    #expect(profile.withdrawalLayer == bar.prefix { $0 != "·" }.count)
+  }
+
+  @Test(arguments: [
+    "", "-", "6", "1-6", "3-1", "1-2-3", "a", "1-", "-1", "+1", " 1", "layers=", "layers=5",
+    "layers=1,", "layers=1-2", "layer=1", "٣", "99999999999999999999",
+  ])
+  func refusesOtherSchedules(text: String) { #expect(ScheduleProfile(text, of: 5) == nil) }
+
+  @Test func saysWhatBecomesOfVisualRows() throws {
+    let summaries = try ["5", "2", "1-3", "0-5", "layers=0,2"].map {
+      try #require(ScheduleProfile($0, of: 5)).summary
+    }
+    #expect(
+      summaries == [
+        "visual rows stay in all 5 layers", "visual rows leave at layer K = 2 of 5",
+        "visual rows are frozen from layer 1 on and leave at layer K = 3 of 5",
+        "visual rows are frozen from layer 0 on and stay in all 5 layers",
+        "visual rows are frozen in 3 layers and stay in all 5 layers",
+      ])
+  }
+
   @Test func runsNoLayersWithoutLayers() {
     #expect(ScheduleProfile(withdrawingAt: 0, of: 0).segments.isEmpty)
     #expect(ScheduleProfile(withdrawingAt: 0, of: 0).withdrawalLayer == 0)

@@ -17,12 +17,10 @@ import Testing
 
   /// The logits at the answer rows by the ordinary forward pass, row by row.
   private static func bruteForce(
-    _ input: SweepInput, k: Int, model: Model, precision: KeyValueRows.Precision
+    _ input: SweepInput, _ profile: ScheduleProfile, model: Model,
+    precision: KeyValueRows.Precision
   ) throws -> [[Float]] {
-    let session = Session(
-      model,
-      profile: ScheduleProfile(withdrawingAt: k, of: model.configuration.text.layerCount),
-      precision: precision)
+    let session = Session(model, profile: profile, precision: precision)
     let end = input.answerRows.lowerBound + 1
     var prompt = input.input
     prompt.ids.removeLast(prompt.ids.count - end)
@@ -56,7 +54,8 @@ import Testing
       for k in 0...layerCount {
         guard
           let expected = try? Self.bruteForce(
-            inputs[index], k: k, model: model, precision: precision)
+            inputs[index], ScheduleProfile(withdrawingAt: k, of: layerCount), model: model,
+            precision: precision)
         else {
           Issue.record("prefill failed")
           return
@@ -74,6 +73,108 @@ import Testing
       }
     }
     #expect(seen == inputs.count && work != nil)
+  }
+
+  /// Every schedule of the grid by itself through the ordinary forward pass, against the forks;
+  /// with the sweep over K beside them, and without.
+  @Test(arguments: [KeyValueRows.Precision.f32, .f16], [true, false])
+  func forksEqualBruteForce(precision: KeyValueRows.Precision, withdraws: Bool) throws {
+    let configuration = Self.configuration(layers: 4)
+    let layerCount = configuration.text.layerCount
+    let model = try Model(configuration, try TinyModel.tensors(configuration), Compute(threads: 2))
+    let inputs = [
+      SweepInput.random(before: 2, visual: [9], after: 2, answer: 2, seed: 0),
+      SweepInput.random(before: 2, visual: [9, 9], after: 3, answer: 2, seed: 1),
+      SweepInput.random(before: 4, visual: [], after: 3, answer: 2, seed: 2),
+      SweepInput.random(before: 0, visual: [9], after: 1, answer: 0, seed: 3),
+    ]
+    let plan = LayerSweep.Plan(
+      withdraws: withdraws, forks: ScheduleFork.all(layerCount: layerCount))
+    let points = plan.points
+    #expect(points.count == 14)
+    var seen = 0
+    LayerSweep(model, precision: precision, plan: plan).run(inputs, progress: { _ in true }) {
+      index, finding in
+      seen += 1
+      guard inputs[index].visual != nil else {
+        #expect(finding.schedules.count == 0)
+        return
+      }
+      let answers = inputs[index].answerRows.count
+      for (place, point) in points.enumerated() {
+        let profile = ScheduleProfile(
+          name: "", freezingAt: point.freeze, withdrawingAt: point.withdraw, of: layerCount)
+        guard
+          let expected = try? Self.bruteForce(
+            inputs[index], profile, model: model, precision: precision)
+        else {
+          Issue.record("prefill failed")
+          return
+        }
+        for (position, logits) in expected.enumerated() {
+          let row = place * answers + position
+          expectClose(
+            finding.schedules[row..<row + 1].copy(), logits,
+            relative: precision == .f32 ? 1e-5 : 1e-3, "sample \(index), \(point), \(position)")
+        }
+        guard
+          let whole = try? FullPass(model, precision: precision, profile: profile)
+            .run([inputs[index]])
+        else {
+          Issue.record("the pass ended")
+          return
+        }
+        expectClose(
+          model.decoder.logits(whole[0]).copy(), expected.flatMap { $0 },
+          relative: precision == .f32 ? 1e-5 : 1e-3, "sample \(index), \(point), whole")
+      }
+    }
+    #expect(seen == inputs.count)
+  }
+
+  /// The search for a schedule of 32 layers, counted in operations of LLaVA-1.5-7B: what passes
+  /// is made up so that the search has much to do.
+  @Test func searchingSchedulesCostsAtMostEightPrefills() throws {
+    let configuration = Self.configuration(layers: 32)
+    let model = try Model(configuration, try TinyModel.tensors(configuration), Compute(threads: 2))
+    let input = SweepInput.random(
+      before: 35, visual: [576], after: 29, answer: 7, seed: 1)
+    func sweep(_ plan: LayerSweep.Plan) throws -> SweepWork {
+      try #require(
+        LayerSweep(model, precision: .f16, plan: plan).run([input], progress: { _ in true }) {
+          _, _ in
+        })
+    }
+    let text = TextConfiguration(
+      layerCount: 32, hiddenSize: 4096, intermediateSize: 11_008, headCount: 32,
+      keyValueHeadCount: 32, headDimension: 128, vocabularySize: 32_064, contextLength: 4096,
+      normEpsilon: 1e-5, rope: RoPEConfiguration(theta: 10_000))
+    let costs = ScheduleCosts(
+      ModelConfiguration(
+        family: "llava", name: "7b", text: text,
+        vision: VisionConfiguration(
+          hiddenSize: 1024, intermediateSize: 4096, layerCount: 24, headCount: 16, imageSize: 336,
+          patchSize: 14, activation: .quickGELU, normEpsilon: 1e-5, featureLayers: [-2],
+          keepsClassRow: false),
+        projector: ProjectorConfiguration(activation: .gelu, hasBias: true), imageTokenID: 32_000,
+        endOfTextIDs: [2]), keyValueRowBytes: 1, textRows: 64)
+    var work = try sweep(
+      LayerSweep.Plan(forks: ScheduleFork.freezing(layerCount: 32)))
+    var search = ScheduleSearch(
+      withdrawalLayer: 28, freezing: (0..<32).map { $0 >= 6 }
+    ) { costs.price($0.states(32)) }
+    var rounds = 0
+    while let fork = search.next() {
+      work += try sweep(LayerSweep.Plan(withdraws: false, forks: [fork]))
+      rounds += 1
+      search.add(
+        Dictionary(
+          uniqueKeysWithValues: fork.points.map { ($0, $0.withdraw + $0.freeze / 2 >= 24) }))
+    }
+    #expect(search.best == FreezePoint(6, 21))
+    let prefills =
+      work.operations(text) / SweepWork.prefill(640, layerCount: 32).operations(text)
+    #expect(prefills < 8 && rounds > 2, "\(prefills) prefills in \(rounds) rounds")
   }
 
   /// What finding an answer left behind gives the same as a full pass over prompt and answer.

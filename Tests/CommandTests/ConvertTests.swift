@@ -470,7 +470,7 @@ import Testing
   @Test func refusesWhatAPackedFileCannotChange() throws {
     #expect(try convert(Self.demo, "in.vtwm").status == 0)
     let file = folder.path("in.vtwm")
-    try expectRefused(try convert(file, "m.vtwm"), "--calib, --merge or --k")
+    try expectRefused(try convert(file, "m.vtwm"), "--calib, --merge, --k or --schedule")
     try expectRefused(try convert(file, "m.vtwm", ["--k", "3", "--encoding", "f32"]), "--encoding")
     try expectRefused(
       try convert(file, "m.vtwm", ["--calib", Self.calibration, "--compare-source"]),

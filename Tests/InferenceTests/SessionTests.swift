@@ -126,6 +126,106 @@ import Testing
     #expect(try logits(early) != logits(withdrawing(at: 1)))
   }
 
+  private func freezing(_ a: Int, _ b: Int) -> ScheduleProfile {
+    ScheduleProfile(name: "\(a)-\(b)", freezingAt: a, withdrawingAt: b, of: Self.layerCount)
+  }
+
+  /// Frozen nowhere is withdrawal, and never withdrawn as well is the full model, bit by bit.
+  @Test(arguments: [KeyValueRows.Precision.f32, .f16, .q8])
+  func schedulesWithoutFrozenLayersChangeNoBit(precision: KeyValueRows.Precision) throws {
+    for k in 0...Self.layerCount {
+      var found: [[Float]] = []
+      for profile in [freezing(k, k), withdrawing(at: k)] {
+        let session = Session(model, profile: profile, precision: precision)
+        found.append(try session.prefill(Self.input, visual: visual).copy())
+        found.append(session.step(3).copy())
+      }
+      #expect(found[0] == found[2] && found[1] == found[3], "K = \(k)")
+    }
+    #expect(freezing(Self.layerCount, Self.layerCount).segments.count == 1)
+  }
+
+  /// Chunks of any size, one of image rows alone among them, see what the whole prompt sees.
+  @Test(arguments: [(0, 5), (1, 3), (0, 2), (2, 5)])
+  func frozenChunksGiveTheSameLogits(a: Int, b: Int) throws {
+    let whole = try logits(freezing(a, b), steps: [3, 4])
+    expectClose(
+      try logits(freezing(a, b), steps: [3, 4], chunked: true), whole, relative: 1e-5)
+    let session = Session(model, profile: freezing(a, b), precision: .f32)
+    let input = Self.input
+    for range in [0..<4, 4..<10, 10..<13, 13..<16] {
+      // The middle of the image alone has no row to predict from, so it follows a token.
+      var part = ModelInput(
+        ids: Array(input.ids[range]), classes: Array(input.classes[range]), imageCount: 0,
+        imageRanges: [])
+      let image = range.clamped(to: 3..<12)
+      if !image.isEmpty {
+        part.imageCount = 1
+        part.imageRanges = [
+          image.lowerBound - range.lowerBound..<image.upperBound - range.lowerBound
+        ]
+      }
+      let rows = image.isEmpty ? nil : visual[image.lowerBound - 3..<image.upperBound - 3]
+      if part.classes.allSatisfy({ $0 == .visual }) {
+        #expect(throws: InputError.self) { _ = try session.prefill(part, visual: rows) }
+        return
+      }
+      _ = try session.prefill(part, visual: rows)
+    }
+  }
+
+  /// Several images, text between them, and one in a later turn: rows freeze by their class alone.
+  /// With every row's cache as the only memory, a schedule equals one row at a time.
+  @Test(
+    arguments: ["0-5", "1-4", "2-5", "layers=0,2,4", "layers=3"], [KeyValueRows.Precision.f32, .q8])
+  func severalImagesFreezeAsOneRowAtATime(
+    schedule: String, precision: KeyValueRows.Precision
+  ) throws {
+    let profile = try #require(ScheduleProfile(schedule, of: Self.layerCount))
+    let classes: [TokenClass] =
+      [
+        .system, .visual, .visual, .user, .visual, .user, .user, .generated, .visual, .visual,
+        .user,
+      ]
+    let width = TinyModel.configuration.text.hiddenSize
+    let values = randomFloats(classes.count * width, seed: 8)
+    func run(_ ranges: [Range<Int>]) -> [Float] {
+      let cache = KeyValueCache(TinyModel.configuration.text, precision: precision)
+      let scratch = Scratch(TinyModel.configuration.text, capacity: classes.count)
+      var last: [Float] = []
+      for range in ranges {
+        var rows = DecoderRows(
+          hidden: Rows(count: range.count, width: width), positions: range.map(Int32.init),
+          classes: Array(classes[range]))
+        rows.hidden.fill(
+          from: Array(values[range.lowerBound * width..<range.upperBound * width]))
+        model.decoder.forward(&rows, profile: profile, cache: cache, scratch: scratch)
+        if rows.count > 0 { last = rows.hidden[rows.count - 1..<rows.count].copy() }
+      }
+      return last
+    }
+    let single = run(classes.indices.map { $0..<$0 + 1 })
+    let tolerance: Float = precision == .f32 ? 1e-5 : 1e-3
+    expectClose(run([0..<11]), single, relative: tolerance, "whole")
+    expectClose(run([0..<8, 8..<11]), single, relative: tolerance, "two turns")
+    expectClose(run([0..<2, 2..<3, 3..<9, 9..<11]), single, relative: tolerance, "chunks")
+  }
+
+  @Test func aPromptThatEndsInFrozenRowsAnswersFromItsText() throws {
+    let image = ModelInput(
+      ids: Array(repeating: 60, count: 9), classes: Array(repeating: .visual, count: 9),
+      imageCount: 1, imageRanges: [0..<9])
+    let session = Session(model, profile: freezing(1, 5), precision: .f32)
+    #expect(throws: InputError.self) { _ = try session.prefill(image, visual: visual) }
+    let behind = ModelInput(
+      ids: [1, 7] + image.ids, classes: [.user, .user] + image.classes, imageCount: 1,
+      imageRanges: [2..<11])
+    let other = Session(model, profile: withdrawing(at: 1), precision: .f32)
+    #expect(
+      try session.prefill(behind, visual: visual).copy()
+        == other.prefill(behind, visual: visual).copy())
+  }
+
   @Test func cacheHoldsTextRowsOnlyAfterTheWithdrawal() throws {
     let session = Session(model, profile: withdrawing(at: 2), precision: .f32)
     _ = try session.prefill(Self.input, visual: visual)

@@ -93,6 +93,12 @@ import VTWMFile
     plan("position mode", variants + 6, UInt8(1), says: "position mode 1, which is not known"),
     plan("FLOPs ratio", variants + 8, Float(1.5).bitPattern, says: "FLOPs ratio of 1.5; 0...1"),
     plan("KV ratio NaN", variants + 12, Float.nan.bitPattern, says: "KV ratio of nan; 0...1"),
+    plan(
+      "FLOPs ratio of another plan", variants + 8, Float(0.25).bitPattern,
+      says: "FLOPs ratio of 0.25; its"),
+    plan(
+      "KV ratio of another plan", variants + 44, Float(0.5).bitPattern, says: "KV ratio of 0.5; its"
+    ),
     plan("name elsewhere", variants + 16, UInt32(1), says: "names lie back to back"),
     plan("name of 0 bytes", variants + 20, UInt16(0), says: "names lie back to back"),
     plan("name not UTF-8", names, UInt8(0xFF), says: "text is not UTF-8"),
@@ -106,10 +112,6 @@ import VTWMFile
     plan("segment flags", segments + 10, UInt16(1), says: "reserved byte is not zero"),
     plan("freezes text", segments + 12, UInt32(1), says: "freezes text rows or rows that are not"),
     plan("freezes absent rows", segments + 28, UInt32(8), says: "rows that are not there"),
-    Malformed("thaws", says: "variant 'ocr' thaws rows at layer 1") {
-      $0["PLAN"].put(segments + 32 + 12, UInt32(8))
-      $0["PLAN"].put(segments + 48 + 12, UInt32(0))
-    },
     Malformed("mask grows", says: "brings rows back at layer 1") {
       $0["PLAN"].put(segments + 4, UInt32(7))
       $0["PLAN"].put(segments + 8, UInt16(1))

@@ -196,6 +196,8 @@ import VTWMFile
           ScheduleSegment(layers: 1..<2, classes: .text),
         ])
     ],
+    // Rows that froze may be updated again.
+    [ScheduleProfile(name: "layers=1", updating: [1], of: 2)],
     (0...2).map { ScheduleProfile(name: "k\($0)", withdrawingAt: $0, of: 2) },
   ])
   func scheduleReadsBack(_ profiles: [ScheduleProfile]) throws {

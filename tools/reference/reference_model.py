@@ -10,7 +10,10 @@ Conventions (the engine copies them exactly):
 - what is visual is a mask over rows, so any number of images may stand anywhere in the prompt;
 - text rows keep the position ids that they had in the full sequence;
 - layer l caches keys and values of the rows that it saw, so layers >= K hold text rows only;
-- a decode step is one text row at the full sequence's next position, in every layer.
+- a decode step is one text row at the full sequence's next position, in every layer;
+- rows may freeze first: in layers [a, b) visual rows give keys and values from the hidden state that entered layer a, by
+  that layer's norm and projections and their own position, but stay as they are; b = K then withdraws them. Layers of
+  a list freeze the same way, each visual row keeping the state of the last layer that updated it.
 
 Attention is plain: scores, softmax and the weighted sum in f32, one sequence at a time.
 """
@@ -166,8 +169,9 @@ class ReferenceModel:
     # Decoder
 
     @torch.no_grad()
-    def prefill(self, prompt, withdrawal_layer=None, answer_ids=()):
-        """Runs the prompt, then `answer_ids` (teacher forcing) as further text rows of the same pass."""
+    def prefill(self, prompt, withdrawal_layer=None, answer_ids=(), frozen=()):
+        """Runs the prompt, then `answer_ids` (teacher forcing) as further text rows of the same pass. `frozen` are the
+        layers that do not update visual rows."""
         n = self.layer_count
         k = n if withdrawal_layer is None else withdrawal_layer
         answer = torch.tensor(list(answer_ids), dtype=prompt.ids.dtype)
@@ -186,7 +190,9 @@ class ReferenceModel:
             if index == k:
                 x, positions = x[~visual], positions[~visual]
             run.hidden.append(x)
-            x = self._layer(index, x, positions, run.cache, run.attention)
+            updated = self._layer(index, x, positions, run.cache, run.attention)
+            stays = visual if index in frozen and index < k else torch.zeros_like(visual)
+            x = torch.where(stays[: len(x), None], x, updated)
         run.hidden.append(x)
         return self._finish(run, x)
 

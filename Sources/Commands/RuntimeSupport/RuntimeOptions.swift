@@ -56,12 +56,19 @@ package struct ScheduleOptions: ParsableArguments {
   @Option(help: "Use this profile of the file.")
   package var profile: String?
 
+  @Option(
+    help: """
+      Run a schedule by hand: A-B (visual rows frozen in layers A..<B, then withdrawn) or \
+      layers=0,2,3 (updated in these only).
+      """)
+  package var schedule: String?
+
   package init() {}
 
   package mutating func validate() throws {
-    let chosen = [full, k != nil, eta != nil, profile != nil].filter { $0 }
+    let chosen = [full, k != nil, eta != nil, profile != nil, schedule != nil].filter { $0 }
     if chosen.count > 1 {
-      throw ValidationError("--full, --k, --eta and --profile exclude each other.")
+      throw ValidationError("--full, --k, --eta, --profile and --schedule exclude each other.")
     }
     if let eta, !(eta > 0 && eta.isFinite) { throw ValidationError("--eta must be above 0.") }
   }
@@ -81,6 +88,9 @@ package struct ScheduleOptions: ParsableArguments {
       return ScheduleProfile(name: "eta=\(eta)", withdrawingAt: k, of: layerCount)
     }
     if let profile { return try schedule.profile(named: profile, file: file) }
+    if let text = self.schedule {
+      return try ScheduleProfile(schedule: text, of: layerCount, file: file)
+    }
     return schedule.profiles[schedule.defaultProfile]
   }
 }
@@ -103,5 +113,20 @@ extension TokenSchedule {
       throw InputError(file, "has no profile '\(printable(name))'; it has \(names)")
     }
     return match
+  }
+}
+
+extension ScheduleProfile {
+  /// The schedule of `--schedule`.
+  ///
+  /// - Throws: `InputError` if it is none, or not of this model.
+  package init(schedule text: String, of layerCount: Int, file: String) throws(InputError) {
+    guard let profile = ScheduleProfile(text, of: layerCount) else {
+      throw InputError(
+        file,
+        "--schedule \(printable(text)) is no schedule of its \(layerCount) layers; A-B such as 1-\(layerCount) "
+          + "or layers= with a list such as layers=0 is")
+    }
+    self = profile
   }
 }

@@ -48,6 +48,13 @@ struct VTWBench: ParsableCommand {
   @Flag(help: "Time every withdrawal layer as well.")
   var sweep = false
 
+  @Option(
+    name: .customLong("also"), parsing: .upToNextOption,
+    help: ArgumentHelp(
+      "Time these in turn as well: schedules such as 11, 4-22, layers=0,2,3, or profiles of the file.",
+      valueName: "schedules"))
+  var others: [String] = []
+
   @Option(help: "Time every n-th withdrawal layer only.")
   var step = 1
 
@@ -73,6 +80,9 @@ struct VTWBench: ParsableCommand {
         "--images and --warmup must be 0 or more, --decode, --runs and --step 1, --text-rows 2.")
     }
     if svg != nil, !sweep { throw ValidationError("--svg draws what --sweep measures.") }
+    if !others.isEmpty, sweep || paced {
+      throw ValidationError("--also, --sweep and --paced exclude each other.")
+    }
     if paced, sweep { throw ValidationError("--paced and --sweep exclude each other.") }
   }
 
@@ -93,9 +103,19 @@ struct VTWBench: ParsableCommand {
       return
     }
     var results = try compare(runtime, prompt)
-    if sweep {
+    if sweep || !others.isEmpty {
+      let layerCount = model.schedule.layerCount
+      let layers = Array(stride(from: 0, to: layerCount, by: step)) + [layerCount]
+      var profiles = sweep ? layers.map(runtime.withdrawing) : [runtime.neverWithdrawing]
+      for name in others {
+        if let known = model.schedule.profiles.first(where: { $0.name == name }) {
+          profiles.append(known)
+        } else {
+          profiles.append(try ScheduleProfile(schedule: name, of: layerCount, file: file))
+        }
+      }
       results.sweep = try Sweep(
-        runtime, prompt, step: step, tokens: decode, runs: runs, warmup: warmup)
+        runtime, prompt, profiles, tokens: decode, runs: runs, warmup: warmup)
     }
     StandardOutput.write(json ? results.json.text + "\n" : results.text)
     if let svg, let sweep = results.sweep {
@@ -180,5 +200,10 @@ extension Runtime {
   var neverWithdrawing: ScheduleProfile {
     let layerCount = model.configuration.text.layerCount
     return ScheduleProfile(name: "full", withdrawingAt: layerCount, of: layerCount)
+  }
+
+  /// The profile that withdraws at layer `k`.
+  func withdrawing(at k: Int) -> ScheduleProfile {
+    ScheduleProfile(name: "\(k)", withdrawingAt: k, of: model.configuration.text.layerCount)
   }
 }

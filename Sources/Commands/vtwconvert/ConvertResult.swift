@@ -70,8 +70,10 @@ struct ConvertResult {
     for other in schedule.profiles.indices where other != schedule.defaultProfile {
       let profile = schedule.profiles[other]
       text +=
-        "profile \(printable(profile.name)): K = \(profile.withdrawalLayer), "
-        + "\(fixed(100 * ratios(profile).operations, 0)) % of the FLOPs\n"
+        "profile \(printable(profile.name)): "
+        + (profile.freezesRows
+          ? "\(profile.bar) \(profile.summary)" : "K = \(profile.withdrawalLayer)")
+        + ", \(fixed(100 * ratios(profile).operations, 0)) % of the FLOPs\n"
     }
     let total = seconds.last?.1 ?? 0
     if let reportPath { text += "report: \(printable(reportPath))\n" }
@@ -113,12 +115,10 @@ struct ConvertResult {
   }
 
   private static func json(_ segment: ScheduleSegment) -> [JSONValue] {
-    let state =
-      !segment.classes.contains(.visual)
-      ? "withdrawn" : segment.frozen.contains(.visual) ? "frozen" : "full"
-    return [
+    [
       .array([
-        .integer(segment.layers.lowerBound), .integer(segment.layers.upperBound), .string(state),
+        .integer(segment.layers.lowerBound), .integer(segment.layers.upperBound),
+        .string(segment.visualState.name),
       ])
     ]
   }

@@ -63,6 +63,21 @@ extension VTWConvert {
       try Model(checkpoint.configuration, weights.tensors, compute), enter: weights.enter)
   }
 
+  /// Measures `samples`, or takes what `merged` holds, and chooses.
+  ///
+  /// - Returns: the choice, nil for a shard, and what it rests on; nil without either.
+  func calibrate(
+    _ samples: CalibrationSamples?, merged: CalibrationStatistics?, _ subject: CalibrationSubject,
+    compute: Compute
+  ) throws -> (CalibrationReport?, CalibrationStatistics?) {
+    guard let samples else { return (try merged.map { try self.report($0, subject) }, merged) }
+    let measured = try measure(samples, subject, compute: compute)
+    guard statistics.shard == nil else { return (nil, measured.statistics) }
+    var report = try self.report(measured.statistics, subject)
+    report.schedules = try findSchedule(report, measured, samples, subject, compute: compute)
+    return (report, measured.statistics)
+  }
+
   /// Chooses K by what was measured.
   func report(
     _ statistics: CalibrationStatistics, _ subject: CalibrationSubject
@@ -104,14 +119,19 @@ extension VTWConvert {
       setWarnings: statistics.setup.setWarnings, refused: statistics.refusals)
   }
 
-  /// The default profile by hand or by calibration, a profile for each task, and the thresholds
-  /// that a user may choose at run time.
-  func schedule(_ report: CalibrationReport?, layerCount: Int) -> TokenSchedule {
+  /// The default profile by hand or by calibration, a schedule that was searched or given, a profile
+  /// for each task, and the thresholds that a user may choose at run time.
+  func schedule(
+    _ report: CalibrationReport?, _ configuration: ModelConfiguration
+  ) throws(InputError) -> TokenSchedule {
+    let layerCount = configuration.text.layerCount
     let chosen = k ?? report?.k ?? layerCount
+    let given = try givenProfile(configuration)
+    let other = report?.schedules?.profile ?? given
     return TokenSchedule(
       layerCount: layerCount,
       profiles: [ScheduleProfile(withdrawingAt: chosen, of: layerCount)]
-        + (report?.taskProfiles ?? []),
+        + (other.map { [$0] } ?? []) + (report?.taskProfiles ?? []),
       candidates: report?.candidates ?? [])
   }
 }

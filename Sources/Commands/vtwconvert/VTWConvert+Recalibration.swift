@@ -25,10 +25,13 @@ extension VTWConvert {
       throw InputError(
         input, "is packed already; --resume without --calib has nothing to go on with")
     }
-    guard !calib.isEmpty || !statistics.merge.isEmpty || k != nil else {
-      throw InputError(input, "is packed already; --calib, --merge or --k says what to change")
+    guard !calib.isEmpty || !statistics.merge.isEmpty || k != nil || search.method != .withdraw
+    else {
+      throw InputError(
+        input, "is packed already; --calib, --merge, --k or --schedule says what to change")
     }
     try checkLayer(of: file.configuration)
+    let given = try givenProfile(file.configuration)
     let samples = try calibrationSamples(file.configuration)
     let merged = try mergedStatistics()
     try checkStatistics(inputs: [input])
@@ -44,23 +47,30 @@ extension VTWConvert {
       path: output, contents: subject.contents,
       encodings: Dictionary(uniqueKeysWithValues: file.tensorInfos.map { ($0.key, $0.encoding) }),
       overwrite: force, inputs: [file.path],
-      room: VTWMWriter.FrontRoom(profileNames: samples?.tasks ?? merged?.tasks ?? []))
+      room: VTWMWriter.FrontRoom(
+        profileNames: (samples?.tasks ?? merged?.tasks ?? [])
+          + scheduleNames(file.configuration)))
     InterruptCleanup.removeOnSignal(writer.pendingPath)
     try writer.copyWeights(from: file)
     let copied = clock.now
 
-    let measured =
-      try samples.map { try measure($0, subject, compute: engine.compute()) } ?? merged
-    let report = try measured.map { try self.report($0, subject) }
+    let (report, measured) = try calibrate(
+      samples, merged: merged, subject, compute: engine.compute())
     let calibrated = clock.now
 
     var schedule = file.schedule
     if let report {
-      schedule = self.schedule(report, layerCount: schedule.layerCount)
-    } else if let k {
-      let name = schedule.profiles[schedule.defaultProfile].name
-      schedule.profiles[schedule.defaultProfile] = ScheduleProfile(
-        name: name, withdrawingAt: k, of: schedule.layerCount)
+      schedule = try self.schedule(report, file.configuration)
+    } else {
+      if let k {
+        let name = schedule.profiles[schedule.defaultProfile].name
+        schedule.profiles[schedule.defaultProfile] = ScheduleProfile(
+          name: name, withdrawingAt: k, of: schedule.layerCount)
+      }
+      if let given {
+        let same = schedule.profiles.firstIndex { $0.name == given.name }
+        if let same { schedule.profiles[same] = given } else { schedule.profiles.append(given) }
+      }
     }
     try writer.seal(
       schedule: schedule, layerKL: report?.layerKL ?? file.layers.map(\.kl),

@@ -44,7 +44,7 @@ extension VTWConvert {
   /// - Throws: `ExitCode` after an interruption, when everything that was measured is kept.
   func measure(
     _ samples: CalibrationSamples, _ subject: CalibrationSubject, compute: Compute
-  ) throws -> CalibrationStatistics {
+  ) throws -> MeasuredSamples {
     let setup = CalibrationStatistics.Setup(
       model: subject.modelID, set: samples.fingerprint, sampleCount: samples.count,
       layerCount: subject.contents.configuration.text.layerCount, answerTokens: calibTokens,
@@ -71,9 +71,13 @@ extension VTWConvert {
     let progress = ProgressLine("calibrating", isQuiet: quiet)
     let clock = ContinuousClock()
     var saved = clock.now
+    var answers: [String: Calibrator.FullAnswer] = [:]
+    var promptRows = Calibrator.PromptRows()
     let isComplete = try InterruptCleanup.deferring {
       try calibrator.run(
         rest.map(\.sample),
+        plan: search.plan(layerCount: subject.contents.configuration.text.layerCount),
+        keepsAnswers: search.keepsAnswers,
         progress: { now in
           progress.update(
             (Double(done.count) + now.share * Double(rest.count)) / Double(max(1, part.count)),
@@ -84,6 +88,8 @@ extension VTWConvert {
         measured.add(
           outcome.divergences.map { .init(isHeldOut: heldOut.contains($0.id), $0) },
           refused: outcome.refused)
+        answers.merge(outcome.answers) { _, new in new }
+        promptRows += outcome.promptRows
         if statistics.stats != nil, seconds(clock.now - saved) > Self.savingInterval {
           try save(measured)
           saved = clock.now
@@ -111,7 +117,8 @@ extension VTWConvert {
         "measured \(measured.doneCount) of \(samples.count) samples, shard "
           + "\(measured.shard.text), into \(printable(statisticsPath))\n")
     }
-    return measured
+    return MeasuredSamples(
+      statistics: measured, calibrator: calibrator, answers: answers, promptRows: promptRows)
   }
 
   /// "samples 33...64 of 96, layer 5 of 12"

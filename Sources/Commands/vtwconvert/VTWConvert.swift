@@ -92,6 +92,8 @@ struct VTWConvert: ParsableCommand {
 
   @OptionGroup(title: "Criterion") var criterion: CriterionOptions
 
+  @OptionGroup(title: "Schedule") var search: SearchOptions
+
   @Option(help: "Answer positions compared per sample.")
   var calibTokens = 8
 
@@ -190,6 +192,26 @@ struct VTWConvert: ParsableCommand {
     guard !calib.isEmpty || statistics.stats == nil else {
       throw ValidationError("--stats and --shard are for --calib; name a set.")
     }
+    switch search.method {
+    case .withdraw: break
+    case .given where calib.isEmpty:
+      guard statistics.merge.isEmpty else {
+        throw ValidationError("--merge measures no schedules; leave --schedule out.")
+      }
+    case .given, .freeze, .auto, .greedy:
+      guard !calib.isEmpty, statistics.shard == nil, !statistics.resume else {
+        throw ValidationError(
+          "--schedule \(printable(search.schedule)) measures a --calib set as a whole, without "
+            + "--shard, --merge and --resume.")
+      }
+    }
+    if criterion.flops != nil {
+      guard search.method != .greedy, search.method != .auto || search.exhaustive else {
+        throw ValidationError(
+          "--flops takes the best of the schedules within a budget; --schedule auto then needs "
+            + "--exhaustive, and greedy knows no budget.")
+      }
+    }
   }
 
   mutating func run() throws {
@@ -200,6 +222,7 @@ struct VTWConvert: ParsableCommand {
       at: input, visionTower: visionTower, projector: mmproj, templateName: template,
       isStrict: strict)
     try checkLayer(of: checkpoint.configuration)
+    _ = try givenProfile(checkpoint.configuration)
     let samples = try calibrationSamples(checkpoint.configuration)
     let texts = try calibrationTexts(checkpoint.configuration)
     say(ConvertText.source(checkpoint, input: input))
@@ -244,19 +267,19 @@ struct VTWConvert: ParsableCommand {
       modelID: writer.modelID(plan.keyValuePrecision),
       types: CalibrationSubject.types(of: checkpoint, in: plan),
       source: try sourceModel(checkpoint, compute: compute))
+    let report: CalibrationReport?
     let measured: CalibrationStatistics?
     do {
-      measured = try samples.map { try measure($0, subject, compute: compute) } ?? merged
+      (report, measured) = try calibrate(samples, merged: merged, subject, compute: compute)
     } catch let code as ExitCode {
       // What was measured is kept, and so are the weights that it was measured on.
       writer.keep()
       throw code
     }
     if statistics.shard != nil { return }
-    let report = try measured.map { try self.report($0, subject) }
     let calibrated = clock.now
 
-    let schedule = self.schedule(report, layerCount: checkpoint.configuration.text.layerCount)
+    let schedule = try self.schedule(report, checkpoint.configuration)
     try writer.seal(
       schedule: schedule, layerKL: report?.layerKL ?? [], calibration: report?.json,
       provenance: provenance(checkpoint, isWeighted: isWeighted, errors: errors),
@@ -304,7 +327,8 @@ struct VTWConvert: ParsableCommand {
       path: output, contents: contents, encodings: plan.encodings,
       sourceTypes: checkpoint.tensors.mapValues { $0.format.name }, overwrite: force,
       inputs: checkpoint.inputs.map(\.path),
-      room: VTWMWriter.FrontRoom(profileNames: tasks), keeping: keeping)
+      room: VTWMWriter.FrontRoom(profileNames: tasks + scheduleNames(checkpoint.configuration)),
+      keeping: keeping)
     InterruptCleanup.removeOnSignal(writer.pendingPath)
     InterruptCleanup.sayOnSignal(
       writer.partialPath.map {
@@ -352,6 +376,11 @@ struct VTWConvert: ParsableCommand {
       encoding.flatMap { Encoding(name: $0) }.map { PackPlan(configuration, encoding: $0) }
       ?? PackPlan(configuration, keeping: checkpoint.tensors)
     return try plan.changed(by: encodingFor.compactMap(EncodingRule.init), configuration)
+  }
+
+  /// The profile beside the default one and those of tasks.
+  func scheduleNames(_ configuration: ModelConfiguration) -> [String] {
+    search.profileName(layerCount: configuration.text.layerCount).map { [$0] } ?? []
   }
 
   /// The file to write; a shard's weights lie in a temporary one beside its statistics.

@@ -17,6 +17,12 @@ struct AnswerOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
+      "Run this schedule, such as 4-22 or layers=0,2,3; repeat for several.",
+      valueName: "schedule"))
+  var schedule: [String] = []
+
+  @Option(
+    help: ArgumentHelp(
       """
       Judge answers by exact, option, yes-no or contains; repeat for several tasks (default: what \
       fits each question and its answer, never contains).
@@ -59,15 +65,19 @@ struct AnswerOptions: ParsableArguments {
 
   /// Whether anything is asked for that only answers have.
   var isUsed: Bool {
-    !profile.isEmpty || allProfiles || !k.isEmpty || !score.isEmpty || results != nil
+    !profile.isEmpty || allProfiles || !(k.isEmpty && schedule.isEmpty) || !score.isEmpty
+      || results != nil
   }
 
   /// The profiles to evaluate, those of the file first.
-  func profiles(of schedule: TokenSchedule, file: String) throws(InputError) -> [ScheduleProfile] {
-    var chosen = allProfiles ? schedule.profiles : []
-    for name in profile { chosen.append(try schedule.profile(named: name, file: file)) }
-    for layer in k { chosen.append(try schedule.profile(withdrawingAt: layer, file: file)) }
-    return chosen.isEmpty ? [schedule.profiles[schedule.defaultProfile]] : chosen
+  func profiles(of model: TokenSchedule, file: String) throws(InputError) -> [ScheduleProfile] {
+    var chosen = allProfiles ? model.profiles : []
+    for name in profile { chosen.append(try model.profile(named: name, file: file)) }
+    for layer in k { chosen.append(try model.profile(withdrawingAt: layer, file: file)) }
+    for text in schedule {
+      chosen.append(try ScheduleProfile(schedule: text, of: model.layerCount, file: file))
+    }
+    return chosen.isEmpty ? [model.profiles[model.defaultProfile]] : chosen
   }
 
   /// - Parameter tasks: those of the set.

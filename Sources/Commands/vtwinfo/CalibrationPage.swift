@@ -19,6 +19,7 @@ enum CalibrationPage {
     for task in (record["tasks"]?.arrayValue ?? []) + [record["pooled"] ?? .null] {
       page += curve(task)
     }
+    page += SchedulePage.text(record, layerCount: model.schedule.layerCount)
     page += MigrationPage.text(record)
     page += packing(record)
     page += thresholds(record["eta"]?.arrayValue ?? [])
@@ -31,7 +32,15 @@ enum CalibrationPage {
   /// fares worst.
   static func quality(_ profile: ScheduleProfile, _ model: VTWMFile) -> String {
     let k = profile.withdrawalLayer
-    guard k < model.schedule.layerCount, let record = model.calibration else { return "" }
+    guard let record = model.calibration else { return "" }
+    if profile.freezesRows {
+      let chosen = record["schedules"]?["chosen"]
+      guard chosen?["name"]?.stringValue == profile.name else { return "" }
+      return
+        "; mean KL \(number(chosen?["worst_mean_kl"], 4)) in \(string(chosen?["worst_task"])), "
+        + "agreement \(percent(chosen?["least_agreement"], 1)) at least"
+    }
+    guard k < model.schedule.layerCount else { return "" }
     let tasks = record["tasks"]?.arrayValue ?? []
     let own = tasks.filter { $0["name"]?.stringValue == profile.name }
     let measured = (own.isEmpty ? tasks : own).compactMap { task -> (String, JSONValue)? in
@@ -138,17 +147,17 @@ enum CalibrationPage {
     (value?.arrayValue ?? []).map { string($0) }
   }
 
-  private static func string(_ value: JSONValue?) -> String {
+  static func string(_ value: JSONValue?) -> String {
     value?.stringValue.map { printable($0, limit: 1000) } ?? "-"
   }
 
-  private static func number(_ value: JSONValue?, _ places: Int? = nil) -> String {
+  static func number(_ value: JSONValue?, _ places: Int? = nil) -> String {
     if let integer = value?.integerValue { return String(integer) }
     guard let value = value?.doubleValue else { return "-" }
     return places.map { fixed(value, $0) } ?? "\(value)"
   }
 
-  private static func percent(_ value: JSONValue?, _ places: Int) -> String {
+  static func percent(_ value: JSONValue?, _ places: Int) -> String {
     value?.doubleValue.map { fixed(100 * $0, places) + " %" } ?? "-"
   }
 

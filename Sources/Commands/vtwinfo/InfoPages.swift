@@ -38,12 +38,13 @@ enum InfoPages {
     for (index, profile) in model.schedule.profiles.enumerated() {
       let ratio = profile.costRatios(configuration, textRows: textRows)
       let mark = index == model.schedule.defaultProfile ? "profile    " : "           "
-      page += "\(mark)\(printable(profile.name)): \(summary(profile, text.layerCount)); "
+      page += "\(mark)\(profile.bar) \(printable(profile.name)): \(profile.summary); "
       page += "prefill \(fixed(100 * ratio.operations, 0)) % of the FLOPs, "
       page +=
         "KV cache \(fixed(100 * ratio.keyValue, 0)) % (\(image(configuration)), \(textRows) text rows)"
       page += "\(CalibrationPage.quality(profile, model))\n"
     }
+    page += "           a mark for each layer: \(legend)\n"
     page += model.calibration == nil ? "calibrated no\n" : "calibrated yes: see --calibration\n"
     page += "content id \(model.contentID)\n"
     return page
@@ -67,10 +68,10 @@ enum InfoPages {
         if !frozen.isEmpty { page += "; frozen: " + frozen.map(\.name).joined(separator: ", ") }
         page += "\n"
       }
-      let bar = (0..<model.schedule.layerCount).map { layer in
-        profile.classes(in: layer).contains(.visual) ? "█" : "░"
-      }
-      page += "  \(bar.joined())  █ all rows  ░ text only\n"
+      let ratio = profile.costRatios(model.configuration, textRows: textRows)
+      page += "  \(profile.bar)  \(legend)\n"
+      page += "  prefill \(fixed(100 * ratio.operations, 1)) % of the FLOPs, keys and values "
+      page += "\(fixed(100 * ratio.keyValue, 1)) %, \(byteText(keyValueBytes(profile, model)))\n"
     }
     for candidate in model.schedule.candidates {
       page += "eta \(candidate.eta): K = \(candidate.withdrawalLayer), mean KL "
@@ -93,12 +94,20 @@ enum InfoPages {
     }.joined()
   }
 
-  /// How the visual rows fare under `profile`, in words.
-  private static func summary(_ profile: ScheduleProfile, _ layerCount: Int) -> String {
-    let k = profile.withdrawalLayer
-    return k == layerCount
-      ? "visual rows stay in all \(layerCount) layers"
-      : "visual rows leave at layer K = \(k) of \(layerCount)"
+  /// What the marks of a bar stand for.
+  private static let legend =
+    "visual rows "
+    + ScheduleProfile.VisualState.allCases.map { "\($0.mark) \($0.name)" }
+    .joined(separator: "  ")
+
+  /// Bytes of keys and values of a prompt with one image.
+  private static func keyValueBytes(_ profile: ScheduleProfile, _ model: VTWMFile) -> Int {
+    let configuration = model.configuration
+    let cost = ScheduleCost(
+      profile, text: configuration.text, textRows: textRows,
+      visualRows: configuration.rowsOfLargestImage)
+    let row = 2 * configuration.text.keyValueWidth * model.keyValuePrecision.byteCount
+    return cost.keyValueRows * row
   }
 
   /// Bytes by encoding.

@@ -56,18 +56,12 @@ struct RunReport {
   var text: String {
     let timings = turn.timings
     let bytes = session.keyValueBytes
-    let layers = session.model.configuration.text.layerCount
-    let k = session.profile.withdrawalLayer
-    let withdrawal =
-      k == layers
-      ? "visual rows stay in all \(layers) layers"
-      : "visual rows leave at layer \(k) of \(layers)"
     return """
       load         \(timeText(loadSeconds))
       image        \(timeText(timings.image))
       vision       \(timeText(timings.vision))
       prefill      \(timeText(timings.prefill)), \(turn.promptRows) rows, \
-      \(fixed(rate(turn.promptRows, timings.prefill), 1)) rows/s; \(withdrawal)
+      \(fixed(rate(turn.promptRows, timings.prefill), 1)) rows/s; \(session.profile.summary)
       first token  \(timeText(firstTokenSeconds)) after the start
       decode       \(stepCount) tokens, \(fixed(rate(stepCount, timings.decode), 1)) tokens/s
       KV cache     \(byteText(bytes.visual)) visual, \(byteText(bytes.text)) text, \

@@ -73,9 +73,9 @@ package struct CalibrationCurves: Equatable, Sendable {
   }
 }
 
-/// The comparison of one sample with the source of the weights, without withdrawal.
+/// The comparison of one sample's answer with another: by the source of the weights, or by a schedule.
 package struct AnswerDivergence: Equatable, Sendable {
-  /// By answer position: KL(packed ‖ source) in nats.
+  /// By answer position: KL(this ‖ other) in nats.
   package var kl: [Double]
   /// By answer position: whether the most likely token is the same.
   package var agrees: [Bool]
@@ -98,6 +98,8 @@ package struct SampleDivergence: Equatable, Sendable {
   package var migration: SampleMigration?
   /// What packing changed; nil if that was not measured.
   package var packing: AnswerDivergence?
+  /// What schedules that freeze change, where they were measured.
+  package var schedules: [FreezePoint: AnswerDivergence] = [:]
 
   package init(
     task: String, id: String, kl: [[Double]], agrees: [[Bool]], migration: SampleMigration? = nil,

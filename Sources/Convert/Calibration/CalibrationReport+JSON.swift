@@ -27,6 +27,7 @@ extension CalibrationReport {
       })
     object["eta"] = .array(thresholds.map(Self.json))
     object["layer_costs"] = .array(layerCosts)
+    object["schedules"] = schedules?.json
     object["warnings"] = .array((setWarnings + warnings).map(JSONValue.string))
     object["refused"] = .array(refused.map(JSONValue.string))
     return .object(object)

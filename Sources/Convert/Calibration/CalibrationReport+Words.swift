@@ -6,7 +6,7 @@ extension CalibrationReport {
   /// the image goes, and what packing costs.
   package var explanation: [String] {
     [rule, evidence] + decision + doubts + verification
-      + [migrationSentence, packingSentence].compactMap(\.self)
+      + [schedules?.sentence, migrationSentence, packingSentence].compactMap(\.self)
   }
 
   private var layerCount: Int { curves.layerCount }

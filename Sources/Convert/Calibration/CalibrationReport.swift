@@ -35,6 +35,8 @@ package struct CalibrationReport: Equatable, Sendable {
   package var migration: Migration?
   /// What packing changed in them; nil if that was not measured.
   package var packing: PackingCost?
+  /// Schedules beyond withdrawal; nil if none were looked for.
+  package var schedules: ScheduleFindings?
   package var choice: Choice
   /// What each task would take by itself, in the order of `curves.tasks`.
   package var taskChoices: [Choice]
@@ -102,10 +104,13 @@ package struct CalibrationReport: Equatable, Sendable {
 
   /// One profile for each task that can give it its name.
   ///
-  /// "default" is the profile for all of them, whose K suits a task of that name too.
+  /// "default" is the profile for all of them, whose K suits a task of that name too; so does a
+  /// schedule that was searched.
   package var taskProfiles: [ScheduleProfile] {
     zip(curves.tasks, taskChoices).compactMap { task, choice in
-      guard task.name != "default", (1...255).contains(task.name.utf8.count) else { return nil }
+      guard task.name != "default", task.name != schedules?.name,
+        (1...255).contains(task.name.utf8.count)
+      else { return nil }
       return ScheduleProfile(name: task.name, withdrawingAt: choice.k, of: curves.layerCount)
     }
   }

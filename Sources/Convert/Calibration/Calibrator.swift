@@ -45,31 +45,64 @@ package struct Calibrator {
     package var divergences: [SampleDivergence] = []
     /// Samples that could not be used, each with the reason.
     package var refused: [RefusedSample] = []
+    /// What the full model says of each, by id, if that was asked for.
+    package var answers: [String: FullAnswer] = [:]
+    /// Rows of all prompts that were used.
+    package var promptRows = PromptRows()
+  }
+
+  /// Rows of prompts, without their answers.
+  package struct PromptRows: Equatable, Sendable {
+    package var text = 0
+    package var visual = 0
+
+    package init() {}
+
+    package static func += (a: inout Self, b: Self) {
+      a.text += b.text
+      a.visual += b.visual
+    }
+  }
+
+  /// What the full model says of a sample: later passes are compared with it.
+  package struct FullAnswer {
+    /// The first tokens of the answer, which are fed.
+    package var fed: [Int32]
+    /// `[answer rows, vocabularySize]`.
+    package var logits: Rows
   }
 
   /// Sweeps over `samples` in batches that fit the memory bound.
   ///
   /// - Parameters:
+  ///   - plan: what to measure beside withdrawal at every layer.  Without withdrawal, the answers
+  ///     of the full model must be known.
+  ///   - answers: of the full model, as an earlier run kept them.
+  ///   - keepsAnswers: whether to keep them now.
   ///   - progress: false ends the run, and the batch at hand is lost.
   ///   - batchDone: takes what each batch gave.
   /// - Returns: whether all samples were looked at.
   /// - Throws: `InputError` if the memory bound is too small for a sample, or by `batchDone`.
   @discardableResult
   package func run(
-    _ samples: [Sample], progress: (CalibrationProgress) -> Bool,
-    batchDone: (Outcome) throws(InputError) -> Void
+    _ samples: [Sample], plan: LayerSweep.Plan = LayerSweep.Plan(),
+    answers: [String: FullAnswer] = [:], keepsAnswers: Bool = false,
+    progress: (CalibrationProgress) -> Bool, batchDone: (Outcome) throws(InputError) -> Void
   ) throws(InputError) -> Bool {
+    let points = plan.points
     let layers = Double(model.configuration.text.layerCount)
     return try inBatches(
-      samples, prepare: { (sample) throws(InputError) in try prepare(sample) },
+      samples, plan: plan, prepare: prepare(for: plan, answers),
       progress: { progress(CalibrationProgress(share: $0)) }
     ) { (batch, refused, share) throws(InputError) in
       var outcome = Outcome(divergences: [], refused: refused)
       let first = Int((share(0) * Double(samples.count)).rounded())
       let current = first..<first + batch.count + refused.count
+      // Samples are compared with the source once.
+      let source = plan.withdraws ? self.source : nil
       var logits: [Rows] = []
       let part = source == nil ? 1 : Self.sweepShare
-      let work = LayerSweep(model, precision: precision).run(
+      let work = LayerSweep(model, precision: precision, plan: plan).run(
         batch.map(\.input),
         progress: { done in
           progress(
@@ -78,11 +111,24 @@ package struct Calibrator {
               layer: Int((done * layers).rounded(.up)) - 1))
         }
       ) { index, finding in
-        var divergence = Self.compare(
-          batch[index].sample, full: finding.full, branches: finding.branches,
-          layerCount: model.configuration.text.layerCount)
-        divergence.migration = finding.migration
+        let (sample, input) = batch[index]
+        let full = plan.withdraws ? finding.full : (answers[sample.id]?.logits ?? finding.full)
+        var divergence = SampleDivergence(task: sample.task, id: sample.id, kl: [], agrees: [])
+        if plan.withdraws {
+          divergence = Self.compare(
+            sample, full: full, branches: finding.branches,
+            layerCount: model.configuration.text.layerCount)
+          divergence.migration = finding.migration
+        }
+        let prompt = input.input.classes[...input.answerRows.lowerBound]
+        let visual = prompt.count { $0 == .visual }
+        outcome.promptRows.visual += visual
+        outcome.promptRows.text += prompt.count - visual
+        divergence.schedules = Dictionary(
+          uniqueKeysWithValues: zip(
+            points, Self.compare(full, finding.schedules, count: points.count)))
         outcome.divergences.append(divergence)
+        if keepsAnswers { outcome.answers[sample.id] = Self.answer(input, full) }
         if source != nil { logits.append(finding.full) }
       }
       guard work != nil else { return false }
@@ -102,6 +148,85 @@ package struct Calibrator {
       try batchDone(outcome)
       return true
     }
+  }
+
+  /// Runs `samples` as each of `profiles` says, by itself, and compares with the full model.
+  ///
+  /// - Parameters:
+  ///   - answers: of the full model, where they are known.
+  ///   - progress: takes the share done, 0...1; false ends the run.
+  /// - Returns: divergences with a row for each profile instead of one per K, and all answers of the
+  ///   full model; nil if `progress` ended it.
+  /// - Throws: `InputError` if the memory bound is too small for a sample.
+  package func run(
+    _ samples: [Sample], profiles: [ScheduleProfile], answers: [String: FullAnswer] = [:],
+    progress: (Double) -> Bool
+  ) throws(InputError) -> Outcome? {
+    var outcome = Outcome()
+    outcome.answers = answers
+    let plan = LayerSweep.Plan(withdraws: false)
+    let isComplete = try inBatches(
+      samples, plan: plan, prepare: prepare(for: plan, answers), progress: progress
+    ) { (batch, refused, share) throws(InputError) in
+      outcome.refused += refused
+      let inputs = batch.map(\.input)
+      /// The logits of `indices` of the batch at their answer rows, in turn.
+      func logits(
+        _ indices: [Int], _ profile: ScheduleProfile?, _ part: Range<Double>
+      ) throws(InputError) -> [Rows]? {
+        let ends = try FullPass(model, precision: precision, profile: profile).run(
+          indices.map { inputs[$0] },
+          progress: { layers in
+            let layerCount = Double(model.configuration.text.layerCount)
+            let done = Double(layers) / layerCount * (part.upperBound - part.lowerBound)
+            return progress(share(part.lowerBound + done))
+          })
+        return ends?.map(model.decoder.logits)
+      }
+      let unknown = batch.indices.filter { answers[batch[$0].sample.id] == nil }
+      let passes = Double(profiles.count + (unknown.isEmpty ? 0 : 1))
+      let first = unknown.isEmpty ? 0 : 1 / passes
+      guard let found = try logits(unknown, nil, 0..<first) else { return false }
+      for (index, full) in zip(unknown, found) {
+        outcome.answers[batch[index].sample.id] = Self.answer(inputs[index], full)
+      }
+      var rows = batch.map { _ in [AnswerDivergence]() }
+      for (place, profile) in profiles.enumerated() {
+        let start = first + Double(place) / passes
+        guard
+          let found = try logits(Array(batch.indices), profile, start..<start + 1 / passes)
+        else { return false }
+        for (index, own) in found.enumerated() {
+          guard let full = outcome.answers[batch[index].sample.id] else { continue }
+          rows[index] += Self.compare(full.logits, own, count: 1)
+        }
+      }
+      for (index, rows) in rows.enumerated() {
+        outcome.divergences.append(
+          SampleDivergence(
+            task: batch[index].sample.task, id: batch[index].sample.id, kl: rows.map(\.kl),
+            agrees: rows.map(\.agrees)))
+      }
+      return true
+    }
+    return isComplete ? outcome : nil
+  }
+
+  /// Prepares samples for `plan`, with the answers that are known.
+  private func prepare(
+    for plan: LayerSweep.Plan, _ answers: [String: FullAnswer]
+  ) -> (Sample) throws(InputError) -> SweepInput {
+    { (sample) throws(InputError) in
+      var input = try prepare(sample, fed: answers[sample.id]?.fed)
+      // Forks start from rows that a pass which only found the answer did not keep.
+      if !plan.withdraws || !plan.forks.isEmpty { input.fullPass = nil }
+      return input
+    }
+  }
+
+  private static func answer(_ input: SweepInput, _ logits: Rows) -> FullAnswer {
+    FullAnswer(
+      fed: Array(input.input.ids[(input.answerRows.lowerBound + 1)...]), logits: logits)
   }
 
   // What a sweep takes of the time, if the source runs after it: about two prefills of three.
@@ -146,6 +271,7 @@ package struct Calibrator {
   /// Prepares `samples` and hands them to `body` in batches within the memory bound.
   ///
   /// - Parameters:
+  ///   - plan: what the samples are prepared for.
   ///   - prepare: makes the input of a sample.
   ///   - progress: takes the share done, 0...1; false ends the run.
   ///   - body: takes a batch, the samples beside it that cannot be used, and what turns a share of
@@ -154,7 +280,8 @@ package struct Calibrator {
   /// - Throws: `InputError` if the memory bound is too small for a sample, or by `body`.
   @discardableResult
   private func inBatches(
-    _ samples: [Sample], prepare: (Sample) throws(InputError) -> SweepInput,
+    _ samples: [Sample], plan: LayerSweep.Plan = LayerSweep.Plan(),
+    prepare: (Sample) throws(InputError) -> SweepInput,
     progress: (Double) -> Bool,
     body: (Batch, [RefusedSample], (Double) -> Double) throws(InputError) -> Bool
   ) throws(InputError) -> Bool {
@@ -167,7 +294,7 @@ package struct Calibrator {
       var refused: [RefusedSample] = []
       var memory = SweepMemory(
         model.configuration.text, precision: precision, answerTokens: options.answerTokens,
-        comparesSource: source != nil)
+        comparesSource: source != nil && plan.withdraws, plan: plan)
       while next < samples.count, batch.count < Self.mostInBatch {
         guard progress(Double(first) / Double(samples.count)) else { return false }
         let sample = samples[next]
@@ -208,8 +335,10 @@ package struct Calibrator {
   /// The answer is the sample's own, followed by the end-of-text token, or else what the full model
   /// answers.  Compared are the prompt's last row and the rows of the answer's tokens but the last:
   /// each predicts the next token of the answer.
+  ///
+  /// - Parameter fed: the answer rows to feed, where they are known.
   private func prepare(
-    _ sample: Sample, _ observe: InputObserver? = nil
+    _ sample: Sample, _ observe: InputObserver? = nil, fed known: [Int32]? = nil
   ) throws(InputError) -> SweepInput {
     let pictures = try pictures(sample)
     let prompt = try prompt(sample, pictures)
@@ -220,7 +349,10 @@ package struct Calibrator {
     let visual = pictures.isEmpty ? nil : try model.encode(pictures, observe: observe)
     var answer: [Int32]
     var fullPass: FullPassRecord?
-    if let text = sample.answer {
+    if let known {
+      // The last token is predicted, not fed.
+      answer = known + [0]
+    } else if let text = sample.answer {
       answer = encoder.answer(text)
       answer += model.configuration.endOfTextIDs.prefix(1).map(Int32.init)
     } else {
@@ -318,21 +450,27 @@ package struct Calibrator {
   private static func compare(
     _ sample: Sample, full: Rows, branches: Rows, layerCount: Int
   ) -> SampleDivergence {
-    var kl: [[Double]] = []
-    var agrees: [[Bool]] = []
-    for k in 0..<layerCount {
-      var divergences: [Double] = []
-      var matches: [Bool] = []
-      for position in 0..<full.count {
-        let expected = full[position..<position + 1]
-        let row = k * full.count + position
-        let found = branches[row..<row + 1]
-        divergences.append(klDivergence(found.span, from: expected.span))
-        matches.append(argmax(found.span) == argmax(expected.span))
+    let rows = compare(full, branches, count: layerCount)
+    return SampleDivergence(
+      task: sample.task, id: sample.id, kl: rows.map(\.kl), agrees: rows.map(\.agrees))
+  }
+
+  /// How `count` passes, whose logits stand one after another, differ from the full model's; no
+  /// rows of them stand for passes that do not differ.
+  private static func compare(_ full: Rows, _ passes: Rows, count: Int) -> [AnswerDivergence] {
+    let best = (0..<full.count).map { argmax(full[$0..<$0 + 1].span) }
+    return (0..<count).map { pass in
+      guard passes.count > 0 else {
+        return AnswerDivergence(kl: best.map { _ in 0 }, agrees: best.map { _ in true })
       }
-      kl.append(divergences)
-      agrees.append(matches)
+      var divergence = AnswerDivergence(kl: [], agrees: [])
+      for position in 0..<full.count {
+        let row = pass * full.count + position
+        let found = passes[row..<row + 1]
+        divergence.kl.append(klDivergence(found.span, from: full[position..<position + 1].span))
+        divergence.agrees.append(argmax(found.span) == best[position])
+      }
+      return divergence
     }
-    return SampleDivergence(task: sample.task, id: sample.id, kl: kl, agrees: agrees)
   }
 }

@@ -4,15 +4,21 @@ package import Kernels
 import Prompting
 package import TensorCore
 
-/// The full model over a batch of prompts with their answers, layer by layer: the weights of a
-/// layer are read once for the whole batch.
+/// The model over a batch of prompts with their answers, layer by layer: the weights of a layer are
+/// read once for the whole batch.
 package struct FullPass {
   private let model: Model
   private let precision: KeyValueRows.Precision
+  private let profile: ScheduleProfile
 
-  package init(_ model: Model, precision: KeyValueRows.Precision) {
+  /// - Parameter profile: which rows run where; nil for all in all layers.
+  package init(
+    _ model: Model, precision: KeyValueRows.Precision, profile: ScheduleProfile? = nil
+  ) {
     self.model = model
     self.precision = precision
+    let layerCount = model.configuration.text.layerCount
+    self.profile = profile ?? ScheduleProfile(withdrawingAt: layerCount, of: layerCount)
   }
 
   /// Bytes that a sample of `rows` rows holds during the pass.
@@ -38,30 +44,38 @@ package struct FullPass {
   ) throws(InputError) -> [Rows]? {
     let text = model.configuration.text
     try enter(.embedding)
-    let hidden = inputs.map { input in
+    var batch = inputs.map { input in
       let rows = Rows(count: input.input.ids.count, width: text.hiddenSize)
       model.embed(input.input, visual: input.visual, into: rows)
-      return rows
+      return DecoderRows(
+        hidden: rows, positions: (0..<rows.count).map(Int32.init), classes: input.input.classes)
     }
-    let longest = max(1, hidden.map(\.count).max() ?? 1)
+    let longest = max(1, batch.map(\.count).max() ?? 1)
     let scratch = Scratch(text, capacity: longest)
     let cache = KeyValueRows(
       capacity: longest, keyValueHeads: text.keyValueHeadCount,
       headDimension: text.headDimension, precision: precision)
-    for layer in 0..<text.layerCount {
-      try enter(.layer(layer))
-      for rows in hidden {
-        cache.removeAll()
-        model.decoder.run(
-          layer, rows, positions: (0..<rows.count).map(Int32.init),
-          streams: [RowStream(rows: 0..<rows.count, cache: cache)], scratch: scratch,
-          observe: observe)
+    for segment in profile.segments {
+      let arranged = batch.indices.map { index in
+        batch[index].withdraw(allBut: segment.classes)
+        return batch[index].freeze(segment.frozen)
       }
-      guard progress(layer + 1) else { return nil }
+      for layer in segment.layers {
+        try enter(.layer(layer))
+        for rows in arranged {
+          cache.removeAll()
+          model.decoder.run(layer, rows, cache: cache, scratch: scratch, observe: observe)
+        }
+        guard progress(layer + 1) else { return nil }
+      }
+      for (index, rows) in arranged.enumerated() { batch[index].restore(rows) }
     }
     try enter(.output)
-    return zip(inputs, hidden).map { input, rows in
-      let normed = model.decoder.finalNorm(rows[input.answerRows])
+    return zip(inputs, batch).map { input, rows in
+      // Answer rows are text, which stays together behind the last image.
+      let behind = rows.count - (input.input.ids.count - input.answerRows.lowerBound)
+      let normed = model.decoder.finalNorm(
+        rows.hidden[behind..<behind + input.answerRows.count])
       observe?(.head, nil, normed)
       return normed
     }

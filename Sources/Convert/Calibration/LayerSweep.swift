@@ -41,27 +41,49 @@ package struct SweepInput {
 /// starts as a copy of the text rows that enter layer l.  Text before the first image never sees
 /// one: branches take its keys and values from the full pass.  A sample costs about two full
 /// prefills instead of one per K, and the weights are read once for a whole batch of samples.
+///
+/// Schedules that freeze visual rows fork from the same full pass: see `FrozenStreams`.
 package struct LayerSweep {
+  /// What to run beside the full pass.
+  package struct Plan: Equatable, Sendable {
+    /// Whether to withdraw at every layer.
+    package var withdraws = true
+    package var forks: [ScheduleFork] = []
+
+    package init(withdraws: Bool = true, forks: [ScheduleFork] = []) {
+      self.withdraws = withdraws
+      self.forks = forks
+    }
+
+    package var points: [FreezePoint] { forks.flatMap(\.points) }
+  }
+
   private let model: Model
   private let precision: KeyValueRows.Precision
+  private let plan: Plan
 
   /// Branches of one sample go through a layer together up to this many rows at a time, which
   /// bounds the activation memory of a layer.  A product's last bits can depend on the rows beside
   /// it, so groups must follow from the sample alone, not from the batch or the memory.
   static let groupRows = 1024
 
-  package init(_ model: Model, precision: KeyValueRows.Precision) {
+  package init(_ model: Model, precision: KeyValueRows.Precision, plan: Plan = Plan()) {
     self.model = model
     self.precision = precision
+    self.plan = plan
   }
 
   /// What a sweep finds of one input.
   package struct Finding {
-    /// The logits of the full pass at the answer rows, `[answer rows, vocabularySize]`.
+    /// The logits of the full pass at the answer rows, `[answer rows, vocabularySize]`; no rows if
+    /// only forks were run.
     package let full: Rows
     /// Those of each branch K in `0..<layerCount`, one after another by K,
-    /// `[layerCount * answer rows, vocabularySize]`.
+    /// `[layerCount * answer rows, vocabularySize]`; no rows if only forks were run.
     package let branches: Rows
+    /// Those of each schedule of the forks, in their order; no rows for a prompt without images,
+    /// where there is nothing to freeze.
+    package let schedules: Rows
     package let migration: SampleMigration
   }
 
@@ -76,6 +98,7 @@ package struct LayerSweep {
     /// `[(layerCount + 1) * branchRows.count, hiddenSize]`.
     var branches: Rows
     var migration: MigrationSums
+    var frozen: FrozenStreams?
 
     func branch(_ k: Int) -> Rows {
       branches[k * branchRows.count..<(k + 1) * branchRows.count]
@@ -112,34 +135,42 @@ package struct LayerSweep {
       }
     }
     for (index, state) in states.enumerated() {
-      let (full, branches) = logits(state)
+      let (full, branches) = plan.withdraws ? logits(state) : (noLogits, noLogits)
       body(
         index,
         Finding(
-          full: full, branches: branches, migration: state.migration.sample(state.branchRows)))
+          full: full, branches: branches, schedules: scheduleLogits(state),
+          migration: state.migration.sample(state.branchRows)))
     }
     return work
   }
 
   private func begin(_ input: SweepInput, layerCount: Int) -> State {
     let width = model.configuration.text.hiddenSize
+    precondition(
+      plan.forks.isEmpty || input.fullPass == nil, "forks need the visual rows of the full pass")
     let branchRows = input.branchRows
     var base = Rows(count: input.input.ids.count, width: width)
     model.embed(input.input, visual: input.visual, into: base)
     if input.fullPass != nil { base = base[0..<input.sharedRows] }
+    // Without an image nothing forks.
+    if !plan.withdraws, branchRows.isEmpty { base = base[0..<0] }
     let state = State(
       input: input, base: base, branchRows: branchRows,
       branches: input.fullPass?.branchStarts
-        ?? Rows(count: (layerCount + 1) * branchRows.count, width: width),
+        ?? Rows(count: plan.withdraws ? (layerCount + 1) * branchRows.count : 0, width: width),
       migration: input.fullPass?.migration
-        ?? MigrationSums(layerCount: layerCount, firstAnswerRow: input.answerRows.lowerBound))
+        ?? MigrationSums(layerCount: layerCount, firstAnswerRow: input.answerRows.lowerBound),
+      frozen: plan.forks.isEmpty || branchRows.isEmpty
+        ? nil
+        : FrozenStreams(plan.forks, of: input, layerCount: layerCount, width: width))
     startBranch(0, of: state)
     return state
   }
 
   /// Branch `layer` starts as the text rows of the full pass.
   private func startBranch(_ layer: Int, of state: State) {
-    guard state.input.fullPass == nil else { return }
+    guard plan.withdraws, state.input.fullPass == nil else { return }
     state.branch(layer).copyRows(state.branchRows, of: state.base)
   }
 
@@ -152,8 +183,13 @@ package struct LayerSweep {
     let shared = state.input.sharedRows
     let full = caches[0]
     full.removeAll()
+    if let frozen = state.frozen, state.base.count == state.input.input.ids.count {
+      frozen.begin(at: layer, from: state.base)
+      // Behind the last fork only the rows that all share are needed.
+      if !plan.withdraws, layer >= frozen.lastFreeze { state.base = state.base[0..<shared] }
+    }
     if state.base.count > 0 {
-      let watched = state.input.fullPass == nil ? state.branchRows : []
+      let watched = plan.withdraws && state.input.fullPass == nil ? state.branchRows : []
       let classes = state.input.input.classes[...]
       var shares: [[Double]] = []
       meter.removeAll()
@@ -172,6 +208,10 @@ package struct LayerSweep {
     let rows = state.branchRows.count
     guard rows > 0 else { return }
     let prefix = full.copyOut(0..<shared)
+    state.frozen?.advance(
+      through: layer, prefix: prefix, caches: Array(caches.dropFirst()), model: model,
+      scratch: scratch, &work)
+    guard plan.withdraws else { return }
     let perGroup = max(1, Self.groupRows / rows)
     for first in stride(from: 0, through: layer, by: perGroup) {
       let group = first..<min(first + perGroup, layer + 1)
@@ -216,6 +256,21 @@ package struct LayerSweep {
     }
     return (full, branches)
   }
+
+  /// The logits of the forks' schedules at the answer rows, one after another.
+  private func scheduleLogits(_ state: State) -> Rows {
+    guard let frozen = state.frozen else { return noLogits }
+    let answers = state.input.answerRows
+    let ends = frozen.ends(of: answers)
+    let all = Rows(
+      count: ends.count * answers.count, width: model.configuration.text.vocabularySize)
+    for (index, rows) in ends.enumerated() {
+      all[index * answers.count..<(index + 1) * answers.count].copyRows(from: logits(rows))
+    }
+    return all
+  }
+
+  private var noLogits: Rows { Rows(count: 0, width: model.configuration.text.vocabularySize) }
 
   private func logits(_ hidden: Rows) -> Rows {
     model.decoder.logits(model.decoder.finalNorm(hidden))

@@ -6,6 +6,7 @@ import Prompting
 package struct SweepMemory {
   private let text: TextConfiguration
   private let answerTokens: Int
+  private let plan: LayerSweep.Plan
   private let comparesSource: Bool
   /// Keys and values of one row in one layer.
   private let cacheRowBytes: Int
@@ -16,11 +17,12 @@ package struct SweepMemory {
 
   package init(
     _ text: TextConfiguration, precision: KeyValueRows.Precision, answerTokens: Int,
-    comparesSource: Bool = false
+    comparesSource: Bool = false, plan: LayerSweep.Plan = LayerSweep.Plan()
   ) {
     self.text = text
     self.comparesSource = comparesSource
     self.answerTokens = answerTokens
+    self.plan = plan
     cacheRowBytes = 2 * text.keyValueWidth * (precision == .f32 ? 4 : 2)
   }
 
@@ -35,6 +37,12 @@ package struct SweepMemory {
     let branches = (text.layerCount + 1) * input.branchRows.count * hidden
     // The image's rows, the full pass, the branches; and the logits of an answer found before.
     own += 2 * rows * hidden + branches + answerTokens * text.vocabularySize * float
+    // Rows behind the first image for every fork, text rows for every schedule that withdraws.
+    let forked = plan.forks.reduce(0) {
+      $0 + rows - input.sharedRows
+        + $1.ends.count { $0 < text.layerCount } * input.branchRows.count
+    }
+    own += forked * hidden
     // The same of the source, and both sides' logits; its weights are not counted.
     if comparesSource { own += 2 * rows * hidden + 2 * answerTokens * text.vocabularySize * float }
 
@@ -45,7 +53,8 @@ package struct SweepMemory {
     // Attention is measured beside the full pass, over the keys once more.
     let groups = 2 * rows + LayerSweep.groupRows + text.layerCount * input.sharedRows
     let meter = rows * (text.keyValueWidth + 2 * text.queryWidth) * float
-    let logits = 2 * (text.layerCount + 1) * answerTokens * text.vocabularySize * float
+    let logits =
+      2 * (text.layerCount + 1 + plan.points.count) * answerTokens * text.vocabularySize * float
     // Finding an answer keeps keys and values in all layers, and gathers what branches start from.
     let answer = 2 * text.layerCount * rows * cacheRowBytes + branches
     shared = max(

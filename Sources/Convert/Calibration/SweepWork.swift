@@ -4,6 +4,8 @@ package import Architecture
 package struct SweepWork: Equatable, Sendable {
   /// Rows, counted once per layer.
   package private(set) var rows = 0
+  /// Frozen rows, of which only keys and values are computed, counted once per layer.
+  package private(set) var frozenRows = 0
   /// Pairs of a row and one that it sees, itself included, over all layers.
   package private(set) var pairs = 0
 
@@ -15,6 +17,13 @@ package struct SweepWork: Equatable, Sendable {
     pairs += rows * seen + rows * (rows + 1) / 2
   }
 
+  /// Counts `rows` of a sequence in one layer that holds all its rows, `frozen` of them frozen.
+  package mutating func add(_ rows: [Int], frozen: Int) {
+    self.rows += rows.count
+    frozenRows += frozen
+    add(pairsOf: rows)
+  }
+
   /// Counts the pairs of `rows` of a sequence, which are compared once more.
   package mutating func add(pairsOf rows: [Int]) {
     pairs += rows.reduce(0) { $0 + $1 + 1 }
@@ -22,6 +31,7 @@ package struct SweepWork: Equatable, Sendable {
 
   package static func += (a: inout Self, b: Self) {
     a.rows += b.rows
+    a.frozenRows += b.frozenRows
     a.pairs += b.pairs
   }
 
@@ -30,7 +40,9 @@ package struct SweepWork: Equatable, Sendable {
     let perRow =
       2 * Double(text.hiddenSize)
       * Double(2 * text.queryWidth + 2 * text.keyValueWidth + 3 * text.intermediateSize)
-    return Double(rows) * perRow + 4 * Double(pairs) * Double(text.queryWidth)
+    let keysAndValues = 4 * Double(text.hiddenSize) * Double(text.keyValueWidth)
+    return Double(rows) * perRow + Double(frozenRows) * keysAndValues
+      + 4 * Double(pairs) * Double(text.queryWidth)
   }
 
   /// The same of one prefill without withdrawal.

@@ -36,7 +36,7 @@ struct ExecutionPlan: Equatable {
 
   /// Whether a reader must be able to freeze rows.
   var freezesRows: Bool {
-    schedule.profiles.contains { $0.segments.contains { !$0.frozen.isEmpty } }
+    schedule.profiles.contains { $0.freezesRows }
   }
 
   /// The default profile's classes in `layer`, and the place of their kind of cache.
@@ -126,25 +126,17 @@ enum PlanCodec {
     to writer: inout ByteWriter
   ) {
     let schedule = plan.schedule
-    let visualRows = configuration.rowsOfLargestImage
-    func cost(_ profile: ScheduleProfile) -> ScheduleCost {
-      ScheduleCost(
-        profile, text: configuration.text, textRows: VTWMLayout.referenceTextRows,
-        visualRows: visualRows)
-    }
-    let full = cost(
-      ScheduleProfile(withdrawingAt: schedule.layerCount, of: schedule.layerCount))
     var firstSegment = 0
     var nameOffset = 0
     for (profile, name) in zip(schedule.profiles, names) {
-      let own = cost(profile)
+      let ratios = profile.costRatios(configuration, textRows: VTWMLayout.referenceTextRows)
       writer.integer(UInt16(orMax: firstSegment))
       writer.integer(UInt16(orMax: profile.segments.count))
       writer.integer(UInt16(orMax: profile.withdrawalLayer))
       writer.integer(UInt8(0))
       writer.integer(UInt8(0))
-      writer.float(Float(own.operations / full.operations))
-      writer.float(Float(Double(own.keyValueRows) / Double(full.keyValueRows)))
+      writer.float(Float(ratios.operations))
+      writer.float(Float(ratios.keyValue))
       writer.integer(UInt32(orMax: nameOffset))
       writer.integer(UInt16(orMax: name.count))
       writer.zeros(10)
@@ -192,6 +184,7 @@ enum PlanCodec {
     private struct Variant {
       var segments: Range<Int>
       var withdrawalLayer: Int
+      var ratios: (operations: Float, keyValue: Float)
       var name: Range<Int>
     }
 
@@ -212,6 +205,15 @@ enum PlanCodec {
           throw reader.error(
             "variant \(index) says K = \(variant.withdrawalLayer), but its segments say"
               + " \(profile.withdrawalLayer)")
+        }
+        let ratios = profile.costRatios(configuration, textRows: VTWMLayout.referenceTextRows)
+        for (what, found, expected) in [
+          ("FLOPs", variant.ratios.operations, ratios.operations),
+          ("KV", variant.ratios.keyValue, ratios.keyValue),
+        ] where abs(Double(found) - expected) > VTWMLimits.ratioTolerance {
+          throw reader.error(
+            "variant \(index) has a \(what) ratio of \(found); its segments make it"
+              + " \(fixed(expected, 4))")
         }
         profiles.append(profile)
       }
@@ -347,8 +349,8 @@ enum PlanCodec {
           throw reader.error("variant \(index) has position mode \(mode), which is not known")
         }
         try reader.reserved(1)
-        for what in ["FLOPs", "KV"] {
-          let ratio = try reader.float()
+        let ratios = (operations: try reader.float(), keyValue: try reader.float())
+        for (what, ratio) in [("FLOPs", ratios.operations), ("KV", ratios.keyValue)] {
           guard (0...1).contains(ratio) else {
             throw reader.error("variant \(index) has a \(what) ratio of \(ratio); 0...1 expected")
           }
@@ -367,7 +369,7 @@ enum PlanCodec {
         _ = try reader.take(counts.skips[2])
         variants.append(
           Variant(
-            segments: first..<first + count, withdrawalLayer: k,
+            segments: first..<first + count, withdrawalLayer: k, ratios: ratios,
             name: nameOffset..<nameOffset + nameSize))
       }
       guard segment == counts.segments, nameEnd == counts.nameBytes else {
@@ -454,7 +456,7 @@ enum PlanCodec {
       return names
     }
 
-    /// Segments cover every layer once, rows only leave, text stays, frozen rows stay frozen.
+    /// Segments cover every layer once, rows only leave, text stays and is updated in every layer.
     private func check(_ profile: ScheduleProfile) throws(InputError) {
       func refuse(_ problem: String) -> InputError {
         reader.error("variant '\(printable(profile.name))' \(problem)")
@@ -477,9 +479,6 @@ enum PlanCodec {
         }
         guard segment.classes.isSuperset(of: segment.frozen), segment.frozen.isDisjoint(with: .text)
         else { throw refuse("freezes text rows or rows that are not there") }
-        guard segment.frozen.isSuperset(of: previous.frozen.intersection(segment.classes)) else {
-          throw refuse("thaws rows at layer \(segment.layers.lowerBound)")
-        }
         previous = segment
       }
       guard layer == layerCount else {

@@ -48,6 +48,8 @@ enum VTWMLayout {
 
 /// What a reader refuses to exceed, checked before anything is allocated.
 enum VTWMLimits {
+  /// By how much a ratio of costs may differ from the true one.
+  static let ratioTolerance = 1e-4
   static let fileSize = 1 << 42
   static let sections = 4096
   static let sectionSize = 64 << 20

@@ -11,8 +11,6 @@ package final class Scratch: @unchecked Sendable {
   let value: Rows
   let attended: Rows
   let gated: Rows
-  /// Rows that a layer updates while others are frozen.
-  let live: Rows
   /// Cache rows that each query of a stream sees.
   var visible: [Int32] = []
 
@@ -28,6 +26,5 @@ package final class Scratch: @unchecked Sendable {
     (key, value) = (attentionParts[2], attentionParts[3])
     gated = shared.parts(widths: [text.intermediateSize])[0]
     visible.reserveCapacity(capacity)
-    live = Rows(count: capacity, width: text.hiddenSize)
   }
 }

@@ -81,7 +81,7 @@ package final class Session {
         "the prompt needs \(input.ids.count) rows, but only \(room) of the context's "
           + "\(text.contextLength) are free")
     }
-    let kept = profile.segments.last?.classes ?? .all
+    let kept = profile.segments.last.map { $0.classes.subtracting($0.frozen) } ?? .all
     guard input.classes.contains(where: kept.contains) else {
       throw InputError("", "the prompt has only an image; text beside it is needed")
     }

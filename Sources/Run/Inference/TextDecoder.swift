@@ -4,12 +4,38 @@ import TensorCore
 
 /// Rows of one sequence inside a batch: they attend to their own cache and to nothing else.
 package struct RowStream {
+  /// Rows that are updated, among those of the batch.
   package var rows: Range<Int>
   package var cache: KeyValueRows
+  /// Rows that give keys and values only, among the frozen ones of the batch.
+  package var frozen: Range<Int>
+  /// How both follow each other in the sequence; nil without frozen rows.
+  package var order: FrozenOrder?
 
   package init(rows: Range<Int>, cache: KeyValueRows) {
     self.rows = rows
     self.cache = cache
+    frozen = 0..<0
+  }
+
+  package init(rows: Range<Int>, frozen: Range<Int>, order: FrozenOrder, cache: KeyValueRows) {
+    precondition(
+      order.liveCount == rows.count && order.frozenCount == frozen.count,
+      "\(rows.count) and \(frozen.count) rows in the order of \(order.liveCount) and "
+        + "\(order.frozenCount)")
+    self.rows = rows
+    self.cache = cache
+    self.frozen = frozen
+    self.order = order
+  }
+
+  /// The rows in the order of the sequence, in parts of one kind.
+  fileprivate var parts: [(isFrozen: Bool, rows: Range<Int>)] {
+    guard let order else { return [(false, rows)] }
+    return order.runs.map { run in
+      let start = run.isFrozen ? frozen.lowerBound : rows.lowerBound
+      return (run.isFrozen, start + run.rows.lowerBound..<start + run.rows.upperBound)
+    }
   }
 }
 
@@ -43,102 +69,138 @@ package struct TextDecoder: Sendable {
 
   /// Runs `rows` through all layers as `profile` says, appending to `cache`.
   ///
-  /// Between two segments the rows that the next one does not see are withdrawn; nothing else in
-  /// the engine knows of images.
+  /// Between two segments the rows that the next one does not see are withdrawn, and those that it
+  /// freezes are set apart; nothing else in the engine knows of images.  Rows that the last layer
+  /// freezes are dropped at the end: they predict nothing.
   package func forward(
     _ rows: inout DecoderRows, profile: ScheduleProfile, cache: KeyValueCache, scratch: Scratch,
     trace: Trace? = nil
   ) {
     for segment in profile.segments {
       rows.withdraw(allBut: segment.classes)
-      let frozen = rows.classes.map { segment.frozen.contains($0) }
+      let arranged = rows.freeze(segment.frozen)
       for layer in segment.layers {
-        trace?.record(hidden: rows.hidden, layer: layer)
-        guard rows.count > 0 else { continue }
-        run(
-          layer, rows.hidden, positions: rows.positions,
-          streams: [RowStream(rows: 0..<rows.count, cache: cache.layers[layer])],
-          frozen: frozen.contains(true) ? frozen : nil, scratch: scratch)
+        trace?.record(rows, arranged.order, layer: layer)
+        run(layer, arranged, cache: cache.layers[layer], scratch: scratch)
       }
+      rows.restore(arranged)
     }
-    trace?.record(hidden: rows.hidden, layer: configuration.layerCount)
+    trace?.record(rows, nil, layer: configuration.layerCount)
+    if let last = profile.segments.last {
+      rows.withdraw(allBut: last.classes.subtracting(last.frozen))
+    }
+  }
+
+  /// Runs one layer over the rows of one sequence in place.
+  package func run(
+    _ layer: Int, _ rows: SegmentRows, cache: KeyValueRows, scratch: Scratch,
+    observe: InputObserver? = nil
+  ) {
+    guard rows.live.count + rows.frozen.count > 0 else { return }
+    var stream = RowStream(rows: 0..<rows.live.count, cache: cache)
+    if let order = rows.order {
+      stream = RowStream(
+        rows: stream.rows, frozen: 0..<rows.frozen.count, order: order, cache: cache)
+    }
+    run(
+      layer, rows.live, positions: rows.positions, frozen: rows.frozen,
+      frozenPositions: rows.frozenPositions, streams: [stream], scratch: scratch,
+      observe: observe)
   }
 
   /// Runs one layer over `x` in place.
   ///
   /// - Parameters:
-  ///   - x: `[rows, hiddenSize]`, at most the scratch's capacity.
+  ///   - x: `[rows, hiddenSize]`, with the frozen ones at most the scratch's capacity.
   ///   - positions: one per row.
-  ///   - streams: cover the rows once, in order; each row sees what its stream's cache holds and
-  ///     the rows of its stream up to itself.
-  ///   - frozen: rows that give keys and values but are not updated; nil if none.
+  ///   - frozen: `[frozen rows, hiddenSize]`; they give keys and values, but are not updated.
+  ///   - frozenPositions: one per frozen row.
+  ///   - streams: cover both kinds of rows once, in order; each row sees what its stream's cache
+  ///     holds and the rows of its stream up to itself.
   ///   - observe: is shown the inputs of the layer's products.
-  ///   - observeAttention: is shown the keys and queries of each stream.
+  ///   - observeAttention: is shown the keys and queries of each stream without frozen rows.
   package func run(
-    _ layer: Int, _ x: Rows, positions: [Int32], streams: [RowStream], frozen: [Bool]? = nil,
-    scratch: Scratch, observe: InputObserver? = nil, observeAttention: AttentionObserver? = nil
+    _ layer: Int, _ x: Rows, positions: [Int32], frozen: Rows? = nil,
+    frozenPositions: [Int32] = [], streams: [RowStream], scratch: Scratch,
+    observe: InputObserver? = nil, observeAttention: AttentionObserver? = nil
   ) {
     let weights = weights.layers[layer]
-    let count = x.count
-    let live = frozen.map { frozen in (0..<count).filter { !frozen[$0] } }
-    let liveCount = live?.count ?? count
-    let normed = scratch.normed[0..<count]
-    let key = scratch.key[0..<count]
-    let value = scratch.value[0..<count]
-    let query = scratch.query[0..<liveCount]
-    let attended = scratch.attended[0..<liveCount]
+    let live = 0..<x.count
+    let normed = scratch.normed[live]
+    let query = scratch.query[live]
+    let attended = scratch.attended[live]
+    let key = scratch.key[live]
+    let value = scratch.value[live]
 
     // Attention
     compute.rmsNorm(
       x, weight: weights.attentionNorm, epsilon: configuration.normEpsilon, into: normed)
     observe?(.query, layer, normed)
-    if let live {
-      compute.multiply(normed, weights.keyValue, into: [key, value])
-      compute.multiply(gather(live, of: normed, scratch), weights.query, into: query)
-    } else {
-      compute.multiply(normed, weights.queryKeyValue, into: [query, key, value])
+    compute.multiply(normed, weights.queryKeyValue, into: [query, key, value])
+    let rotation = compute.rotation(to: positions, frequencies: frequencies)
+    var frozenParts: FrozenParts?
+    if let frozen, frozen.count > 0 {
+      frozenParts = keysAndValues(of: frozen, frozenPositions, layer, behind: x.count, scratch)
     }
-    let keyRotation = compute.rotation(to: positions, frequencies: frequencies)
-    let queryRotation =
-      live.map { compute.rotation(to: $0.map { positions[$0] }, frequencies: frequencies) }
-      ?? keyRotation
-    var firstQuery = 0
     for stream in streams {
       let seen = stream.cache.count
       scratch.visible.removeAll(keepingCapacity: true)
-      for row in stream.rows where frozen?[row] != true {
-        scratch.visible.append(Int32(seen + row - stream.rows.lowerBound + 1))
+      for part in stream.parts {
+        if part.isFrozen {
+          guard let frozenParts else { preconditionFailure("a stream of frozen rows without any") }
+          compute.append(
+            keys: frozenParts.key[part.rows], values: frozenParts.value[part.rows],
+            keyRotation: frozenParts.rotation[part.rows], to: stream.cache)
+        } else {
+          let before = stream.cache.count
+          for place in 0..<part.rows.count { scratch.visible.append(Int32(before + place + 1)) }
+          compute.append(
+            keys: key[part.rows], values: value[part.rows], keyRotation: rotation[part.rows],
+            queries: query[part.rows], queryRotation: rotation[part.rows], to: stream.cache)
+        }
       }
-      let queries = firstQuery..<firstQuery + scratch.visible.count
-      compute.append(
-        keys: key[stream.rows], values: value[stream.rows],
-        keyRotation: keyRotation[stream.rows], queries: query[queries],
-        queryRotation: queryRotation[queries], to: stream.cache)
-      observeAttention?(key[stream.rows], query[queries])
+      precondition(
+        stream.cache.count == seen + stream.rows.count + stream.frozen.count, "rows of a stream")
+      guard !stream.rows.isEmpty else { continue }
+      if stream.order == nil { observeAttention?(key[stream.rows], query[stream.rows]) }
       compute.attend(
-        query[queries], to: stream.cache, headCount: configuration.headCount, scale: scale,
-        visible: scratch.visible, into: attended[queries])
-      firstQuery = queries.upperBound
+        query[stream.rows], to: stream.cache, headCount: configuration.headCount, scale: scale,
+        visible: scratch.visible, into: attended[stream.rows])
     }
 
     // Output projection and feed-forward, over the rows that are updated.
-    let updated = live.map { gather($0, of: x, scratch) } ?? x
+    guard x.count > 0 else { return }
     observe?(.attentionOutput, layer, attended)
-    compute.multiply(attended, weights.attentionOutput, .add, into: updated)
-    let inner = scratch.normed[0..<liveCount]
-    let gated = scratch.gated[0..<liveCount]
+    compute.multiply(attended, weights.attentionOutput, .add, into: x)
+    let gated = scratch.gated[live]
     compute.rmsNorm(
-      updated, weight: weights.feedForwardNorm, epsilon: configuration.normEpsilon, into: inner)
-    observe?(.gate, layer, inner)
+      x, weight: weights.feedForwardNorm, epsilon: configuration.normEpsilon, into: normed)
+    observe?(.gate, layer, normed)
     compute.multiplyGated(
-      inner, gate: weights.gate, up: weights.up, configuration.activation.kernel, into: gated)
+      normed, gate: weights.gate, up: weights.up, configuration.activation.kernel, into: gated)
     observe?(.down, layer, gated)
-    compute.multiply(gated, weights.down, .add, into: updated)
-    if let live {
-      for (place, row) in live.enumerated() {
-        x[row..<row + 1].copyRows(from: updated[place..<place + 1])
-      }
-    }
+    compute.multiply(gated, weights.down, .add, into: x)
+  }
+
+  /// What frozen rows give to attention.
+  private struct FrozenParts {
+    var key: Rows
+    var value: Rows
+    var rotation: Rotation
+  }
+
+  /// Keys and values of frozen rows, in the scratch behind the first `first` rows.
+  private func keysAndValues(
+    of frozen: Rows, _ positions: [Int32], _ layer: Int, behind first: Int, _ scratch: Scratch
+  ) -> FrozenParts {
+    let weights = weights.layers[layer]
+    let range = first..<first + frozen.count
+    let (normed, key, value) = (scratch.normed[range], scratch.key[range], scratch.value[range])
+    compute.rmsNorm(
+      frozen, weight: weights.attentionNorm, epsilon: configuration.normEpsilon, into: normed)
+    compute.multiply(normed, weights.keyValue, into: [key, value])
+    return FrozenParts(
+      key: key, value: value, rotation: compute.rotation(to: positions, frequencies: frequencies))
   }
 
   /// The final norm of `x`, `[rows, hiddenSize]`.
@@ -154,12 +216,5 @@ package struct TextDecoder: Sendable {
     let logits = Rows(count: normed.count, width: configuration.vocabularySize)
     compute.multiply(normed, weights.head, into: logits)
     return logits
-  }
-
-  /// Copies the rows `indices` of `x` together.
-  private func gather(_ indices: [Int], of x: Rows, _ scratch: Scratch) -> Rows {
-    let target = scratch.live[0..<indices.count]
-    target.copyRows(indices, of: x)
-    return target
   }
 }

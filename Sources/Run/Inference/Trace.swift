@@ -48,8 +48,20 @@ package final class Trace {
     record("positions", [count], .i32((0..<count).map { Int32(firstPosition + $0) }))
   }
 
+  /// Appends the rows that enter `layer`, in the order of the sequence.
+  ///
+  /// - Parameter order: how they lie, if some are frozen.
+  func record(_ rows: DecoderRows, _ order: FrozenOrder?, layer: Int) {
+    guard let order else { return record(hidden: rows.hidden, layer: layer) }
+    let inOrder = Rows(count: rows.count, width: rows.hidden.width)
+    for (rank, place) in order.places.enumerated() {
+      inOrder[place..<place + 1].copyRows(from: rows.hidden[rank..<rank + 1])
+    }
+    record(hidden: inOrder, layer: layer)
+  }
+
   /// Appends the rows that enter `layer`; a prompt may come in several chunks.
-  package func record(hidden rows: Rows, layer: Int) {
+  private func record(hidden rows: Rows, layer: Int) {
     let digits = String(layer)
     append(rows, to: "hidden." + String(repeating: "0", count: max(0, 2 - digits.count)) + digits)
   }

@@ -102,7 +102,7 @@ final class Scratch: @unchecked Sendable {
     for known in rotations where known.positions == positions && known.frequencies == frequencies {
       return known.rotation
     }
-    // 4: queries and keys of two segments of a schedule.
+    // 4: updated and frozen rows of two segments of a schedule.
     if rotations.count == 4 { rotations.removeFirst() }
     let rotation = make()
     rotations.append((positions, frequencies, rotation))
