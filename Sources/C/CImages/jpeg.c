@@ -1,22 +1,13 @@
 /* libjpeg with its errors, which are longjmps, turned into return codes. */
-#include "CImages.h"
+#include "jpeg_failure.h"
 
-#include <setjmp.h>
-#include <stdio.h>
 #include <string.h>
 
-#include <jpeglib.h>
 #include <jerror.h>
 
 /* A progressive file of a few kilobytes may ask for thousands of passes over a large picture;
  * encoders write about ten. */
 enum { most_scans = 500 };
-
-typedef struct {
-  struct jpeg_error_mgr base; /* first: libjpeg hands back its address */
-  jmp_buf exit;
-  char *message;
-} failure;
 
 typedef struct {
   struct jpeg_source_mgr base; /* first, as above */
@@ -29,20 +20,6 @@ typedef struct {
   failure failure;
   source source;
 } decoder;
-
-static _Noreturn void fail(failure *failure, const char *reason) {
-  snprintf(failure->message, VTW_MESSAGE_SIZE, "%s", reason);
-  longjmp(failure->exit, 1);
-}
-
-static void exit_with_error(j_common_ptr info) {
-  char text[JMSG_LENGTH_MAX];
-  info->err->format_message(info, text);
-  fail((failure *)info->err, text);
-}
-
-/* Warnings are kept quiet and are not errors: Pillow decodes such files too. */
-static void ignore_message(j_common_ptr info) { (void)info; }
 
 static void ignore_source(j_decompress_ptr info) { (void)info; }
 
@@ -67,10 +44,7 @@ static void limit_scans(j_common_ptr info) {
 /* Everything but jpeg_create_decompress, which may already fail and so is called under setjmp. */
 static void prepare(decoder *d, const uint8_t *bytes, size_t count, char *message) {
   memset(d, 0, sizeof *d);
-  d->failure.message = message;
-  d->jpeg.err = jpeg_std_error(&d->failure.base);
-  d->failure.base.error_exit = exit_with_error;
-  d->failure.base.output_message = ignore_message;
+  d->jpeg.err = failures_into(&d->failure, message);
   d->source.base.next_input_byte = bytes;
   d->source.base.bytes_in_buffer = count;
   d->source.base.init_source = ignore_source;

@@ -1,36 +1,13 @@
 /* Pixels to a JPEG file with libjpeg, whose errors, longjmps, become return codes. */
-#include "CImages.h"
+#include "jpeg_failure.h"
 
-#include <setjmp.h>
-#include <stdio.h>
 #include <string.h>
-
-#include <jpeglib.h>
-
-typedef struct {
-  struct jpeg_error_mgr base; /* first: libjpeg hands back its address */
-  jmp_buf exit;
-  char *message;
-} failure;
 
 typedef struct {
   struct jpeg_compress_struct jpeg;
   failure failure;
   struct jpeg_destination_mgr target;
 } encoder;
-
-static _Noreturn void fail(failure *failure, const char *reason) {
-  snprintf(failure->message, VTW_MESSAGE_SIZE, "%s", reason);
-  longjmp(failure->exit, 1);
-}
-
-static void exit_with_error(j_common_ptr info) {
-  char text[JMSG_LENGTH_MAX];
-  info->err->format_message(info, text);
-  fail((failure *)info->err, text);
-}
-
-static void ignore_message(j_common_ptr info) { (void)info; }
 
 static void ignore_target(j_compress_ptr info) { (void)info; }
 
@@ -70,10 +47,7 @@ int vtw_jpeg_encode(uint8_t *bytes, size_t capacity, size_t *count, const uint8_
                     uint32_t width, uint32_t height, int quality, char *message) {
   encoder e;
   memset(&e, 0, sizeof e);
-  e.failure.message = message;
-  e.jpeg.err = jpeg_std_error(&e.failure.base);
-  e.failure.base.error_exit = exit_with_error;
-  e.failure.base.output_message = ignore_message;
+  e.jpeg.err = failures_into(&e.failure, message);
   e.target.next_output_byte = bytes;
   e.target.free_in_buffer = capacity;
   e.target.init_destination = ignore_target;

@@ -98,7 +98,7 @@ struct ConvertResult {
         let ratio = ratios(profile)
         return [
           "name": .string(profile.name), "k": .integer(profile.withdrawalLayer),
-          "schedule": .array(profile.segments.flatMap(Self.json)),
+          "schedule": profile.segmentsJSON,
           "flops_ratio": .number(rounded(ratio.operations)),
           "kv_ratio": .number(rounded(ratio.keyValue)),
         ]
@@ -112,14 +112,5 @@ struct ConvertResult {
     let encodings = part.encodings.map(\.name).joined(separator: ", ")
     return "error of \(part.part.rawValue) in \(encodings): \(fixed(100 * part.error, 2)) %, worst "
       + "\(fixed(100 * part.worstError, 2)) % in \(part.worst)\n"
-  }
-
-  private static func json(_ segment: ScheduleSegment) -> [JSONValue] {
-    [
-      .array([
-        .integer(segment.layers.lowerBound), .integer(segment.layers.upperBound),
-        .string(segment.visualState.name),
-      ])
-    ]
   }
 }

@@ -40,13 +40,7 @@ enum InfoJSON {
         return [
           "name": .string(profile.name), "k": .integer(profile.withdrawalLayer),
           "flops_ratio": .number(ratio.operations), "kv_ratio": .number(ratio.keyValue),
-          "schedule": .array(
-            profile.segments.map { segment in
-              .array([
-                .integer(segment.layers.lowerBound), .integer(segment.layers.upperBound),
-                .string(segment.visualState.name),
-              ])
-            }),
+          "schedule": profile.segmentsJSON,
         ]
       })
     object["layers"] = .array(

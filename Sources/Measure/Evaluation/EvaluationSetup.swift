@@ -77,18 +77,3 @@ package struct EvaluationSetup: Equatable, Sendable {
     return Self.differences.first { header[$0.0] != own[$0.0] }?.1
   }
 }
-
-extension ScheduleProfile {
-  /// `[[first layer, last layer + 1, what happens to visual rows]]`
-  fileprivate var segmentsJSON: JSONValue {
-    .array(
-      segments.map { segment in
-        [
-          .integer(segment.layers.lowerBound), .integer(segment.layers.upperBound),
-          .string(
-            !segment.classes.contains(.visual)
-              ? "withdrawn" : segment.frozen.contains(.visual) ? "frozen" : "full"),
-        ]
-      })
-  }
-}

@@ -119,21 +119,13 @@ package struct QuestionRunner {
       : try encoder.firstTurn(question: question, imageCount: imageCount)
     let clock = ContinuousClock()
     let start = clock.now
-    let pictures = try pictures(sample)
+    let pictures = try model.pictures(of: sample.images, steps: imageSteps)
     let read = clock.now
     let visual = pictures.isEmpty ? nil : try model.encode(pictures)
     return Prepared(
       input: marked.expanded(pictures.map(\.layout.rowCount)), visual: visual,
       imageSeconds: seconds(read - start),
       visionSeconds: pictures.isEmpty ? 0 : seconds(clock.now - read))
-  }
-
-  private func pictures(_ sample: Sample) throws(InputError) -> [Picture] {
-    guard let first = sample.images.first else { return [] }
-    guard let imageSteps, let vision = model.configuration.vision else {
-      throw InputError(first.name, "this model takes no images")
-    }
-    return try imageSteps.pictures(of: sample.images, vision: vision)
   }
 
   private func answer(

@@ -78,7 +78,7 @@ package final class Conversation {
     // Decoding an image leaves processors idle.
     let reading = session.model.readAhead(prompt, images: !sources.isEmpty)
     defer { reading.stop() }
-    let pictures = try pictures(of: sources)
+    let pictures = try session.model.pictures(of: sources, steps: imageSteps)
     let input = prompt.expanded(pictures.map(\.layout.rowCount))
     guard input.ids.count <= session.room else {
       throw InputError(
@@ -100,14 +100,6 @@ package final class Conversation {
     pending = answer.pending
     timings.decode = lap()
     return Turn(answer: answer, timings: timings, promptRows: input.ids.count)
-  }
-
-  private func pictures(of sources: [ImageSource]) throws(InputError) -> [Picture] {
-    guard let first = sources.first else { return [] }
-    guard let imageSteps, let vision = session.model.configuration.vision else {
-      throw InputError(first.name, "this model takes no images")
-    }
-    return try imageSteps.pictures(of: sources, vision: vision)
   }
 
   /// The new turn, with one row for each image.

@@ -68,6 +68,20 @@ package struct Model: Sendable {
     return rows
   }
 
+  /// Reads and prepares the images of one prompt.
+  ///
+  /// - Parameter steps: nil if the model takes no images.
+  /// - Throws: `InputError` for an image that cannot be used.
+  package func pictures(
+    of sources: [ImageSource], steps: ImageSteps?
+  ) throws(InputError) -> [Picture] {
+    guard let first = sources.first else { return [] }
+    guard let steps, let vision = configuration.vision else {
+      throw InputError(first.name, "this model takes no images")
+    }
+    return try steps.pictures(of: sources, vision: vision)
+  }
+
   /// Begins to read the mapped weights that a prompt needs, in the order of their use.
   ///
   /// - Parameters:
