@@ -184,6 +184,9 @@ import Testing
     #expect(
       try problem { tiny in tiny.tensors.removeAll { $0.name == "mm.0.weight" } }?.contains(
         "'mm.0.weight'") == true)
+    #expect(
+      try problem { $0.add("v.patch_embd.bias", [4]) }
+        == "is a SigLIP tower, as LLaVA-OneVision has, which is supported from safetensors only")
     #expect(throws: InputError.self) { try read { $0.add("v.odd", [1]) } }
   }
 

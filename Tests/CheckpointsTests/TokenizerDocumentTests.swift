@@ -265,6 +265,28 @@ import Testing
       "'lstrip' is set for '<x>' but not for all added tokens, which is not supported")
   }
 
+  /// Long lists are walked once; were that quadratic, each would take minutes.
+  @Test(.timeLimit(.minutes(1))) func longListsAreRefused() {
+    let nothing = #"{"type": "Sequence", "processors": []}"#
+    let list = String(repeating: nothing + ",", count: 300_000)
+    expectRefusal(
+      Self.byteLevel,
+      (
+        #""post_processor": {"type": "ByteLevel"}"#,
+        #""post_processor": {"type": "Sequence", "processors": [\#(list) {"type": "Odd"}]}"#
+      ), "post_processor 'Odd' is not supported")
+    expectRefusal(
+      Self.byteLevel,
+      (#"["a b"]"#, "[" + String(repeating: #""a b","#, count: 1 << 20) + #""a b"]"#),
+      "'model.merges' has 1048577 entries; at most 1048576 are supported")
+    expectRefusal(
+      Self.byteLevel,
+      (
+        #""added_tokens": ["#,
+        #""added_tokens": [\#(String(repeating: "0,", count: 1 << 17))"#
+      ), "'added_tokens' has 131073 entries; at most 131072 are supported")
+  }
+
   @Test func truncatedDocumentsAreRefused() throws {
     let bytes = Array(Self.byteLevel.utf8)
     let folder = try TemporaryFolder()

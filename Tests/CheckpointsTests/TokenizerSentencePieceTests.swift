@@ -120,6 +120,10 @@ import Testing
     expectError("the score of piece 5 is not finite") { $0.pieces[5].score = .infinity }
     expectError("the EOS id 70 lies outside the 7 pieces") { $0.trainer += Self.field(42, 70) }
     expectError("not a SentencePiece model: it has no pieces") { $0.pieces = [] }
+    let piece = Self.field(1, Self.field(1, Array("a".utf8)))
+    #expect(throws: InputError("", "has more than 524288 pieces")) {
+      try read(Array(repeatElement(piece, count: 524_289).joined()))
+    }
   }
 
   @Test func addedTokensMustGoOnBehindThePieces() {

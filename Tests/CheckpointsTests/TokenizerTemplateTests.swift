@@ -171,6 +171,40 @@ import Testing
     #expect(try template("chatml, counted").image == "<|start|><image><|end|>")
   }
 
+  /// Templates whose lists and texts cost far more than their words: each would take minutes, or the
+  /// stack, if only words were counted.
+  @Test(
+    .timeLimit(.minutes(1)),
+    arguments: [
+      // Two lists that double thirty times and differ at no place.
+      (
+        "{% set a = [1] %}{% set b = [1] %}"
+          + String(repeating: "{% set a = [a, a] %}{% set b = [b, b] %}", count: 30)
+          + "{% if a == b %}x{% endif %}", "too many steps"
+      ),
+      (
+        "{% set a = [1] %}{% set b = [1] %}"
+          + String(repeating: "{% set a = [a, a] %}{% set b = [b, b] %}", count: 30)
+          + "{% if a in [b] %}x{% endif %}", "too many steps"
+      ),
+      (
+        "{% set a = '" + String(repeating: "x", count: 500_000) + "' %}"
+          + String(repeating: "{% for i in [1,2,3,4,5,6,7,8,9,10] %}", count: 4)
+          + "{% set b = a|upper %}" + String(repeating: "{% endfor %}", count: 4), "too many steps"
+      ),
+      (
+        "{% set a = [] %}" + String(repeating: "{% set a = [a] %}", count: 30_000),
+        "too many lists"
+      ),
+      ("{{ -((0 - 2147483648) * 4294967296) }}", "out of range"),
+    ])
+  func costlyTemplatesAreRefused(_ text: String, _ says: String) {
+    let error = #expect(throws: InputError.self) {
+      try ChatTemplate.read(text, file: "", specialTexts: [:], addsBOS: false)
+    }
+    #expect(error?.problem.contains(says) == true, "\(error?.problem ?? "")")
+  }
+
   @Test func hostileTemplatesNeverTrap() throws {
     let texts = try cases(refused: false).compactMap { $0.json["template"]?.stringValue }
     var random = SplitMix64(seed: 31)

@@ -739,7 +739,7 @@ import Testing
     try expectRefused(try convert(Self.demo, "m.vtwm", ["--k", "13"]), "0...12")
     try expectRefused(
       try Programs.run("vtwconvert", [Self.demo, "-o", folder.path("no/such/m.vtwm"), "--quiet"]),
-      "no/such")
+      "no/such", status: 1)
   }
 
   /// A file-size limit stands for a full disk: the room is taken before the work begins.
@@ -751,11 +751,15 @@ import Testing
         "-c", "ulimit -f 100; exec \"$0\" \"$1\" -o \"$2\" --quiet", program, Self.demo,
         folder.path("m.vtwm"),
       ])
-    try expectRefused(done, "m.vtwm")
+    try expectRefused(done, "m.vtwm", status: 1)
   }
 
   @Test func usageErrorsExitWith64() throws {
     #expect(try Programs.run("vtwconvert", []).status == 64)
+    for arguments in [["", "-o", folder.path("m.vtwm")], [Self.demo, "-o", ""]] {
+      let nameless = try Programs.run("vtwconvert", arguments)
+      #expect(nameless.status == 64 && nameless.errors.contains("a path is expected"))
+    }
     #expect(try convert(Self.demo, "m.vtwm", ["--encoding", "q3"]).status == 64)
     for options in [
       ["--preset", "other"], ["--quantile", "0"], ["--flops", "1.5"], ["--agreement", "2"],

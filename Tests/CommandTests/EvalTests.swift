@@ -196,7 +196,7 @@ import Testing
         "-c", "ulimit -f 2; exec \"$@\"", "sh", Programs.path("vtweval"), file, Self.heldOut,
         "--results", folder.path("r.jsonl"),
       ])
-    #expect(done.status == 65 && done.errors.contains("File too large"), "\(done.errors)")
+    #expect(done.status == 1 && done.errors.contains("File too large"), "\(done.errors)")
     let resumed = try evaluate(
       [file, Self.heldOut, "--results", folder.path("r.jsonl"), "--resume"])
     #expect(resumed.status == 0, "\(resumed.errors)")
@@ -226,7 +226,6 @@ import Testing
       ([file, set, "--profile", "x"], "it has default"),
       ([file, set, "--score", "x=exact"], "the set has"),
       ([file, set, "--results", file], "is also an input"),
-      ([file, set, "--results", folder.path("none/r.jsonl")], "cannot be written"),
       ([file, folder.path("none")], "no such file"),
     ] {
       let done = try evaluate(arguments)
@@ -234,6 +233,8 @@ import Testing
       #expect(done.errors.contains(says), "\(arguments): \(done.errors)")
       #expect(done.errors.split(separator: "\n").count == 1)
     }
+    let unwritable = try evaluate([file, set, "--results", folder.path("none/r.jsonl")])
+    #expect(unwritable.status == 1 && unwritable.errors.contains("cannot be written"))
     for options in [
       ["--score", "best"], ["--score", "=exact"], ["--score", "exact", "--score", "option"],
       ["--resume"], ["--all-profiles", "--profile", "a"], ["--calib-tokens", "0"],

@@ -9,6 +9,8 @@ struct ProgramResult {
   var signal: Int32
   var output: String
   var errors: String
+  /// The most memory that it took; no less than the most that this process had before.
+  var peakBytes: Int
 
   /// The last line of the output as JSON.
   var json: JSONValue {
@@ -67,13 +69,15 @@ enum Programs {
     }
     guard code == 0 else { throw InputError(path, errorText(code)) }
     var status: Int32 = 0
-    while unsafe waitpid(process, &status, 0) < 0, errno == EINTR {}
+    var usage = rusage()
+    while unsafe wait4(process, &status, 0, &usage) < 0, errno == EINTR {}
     return ProgramResult(
       status: (status >> 8) & 0xFF, signal: status & 0x7F,
       output: String(
         decoding: try fileBytes(at: scratch.path("out"), limit: 1 << 28), as: UTF8.self),
       errors: String(
-        decoding: try fileBytes(at: scratch.path("err"), limit: 1 << 28), as: UTF8.self)
+        decoding: try fileBytes(at: scratch.path("err"), limit: 1 << 28), as: UTF8.self),
+      peakBytes: usage.ru_maxrss * 1024
     )
   }
 }

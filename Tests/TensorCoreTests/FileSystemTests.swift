@@ -41,6 +41,8 @@ import Testing
     #expect(PathKind(of: try folder.makeFIFO("pipe")) == .other)
     #expect(PathKind(of: folder.path("dangling")) == .missing)
     #expect(PathKind(of: "") == .missing)
+    #expect(isNamed(folder.path("dangling")) && isNamed(folder.path("folder")))
+    #expect(!isNamed(folder.path("nothing")))
   }
 
   @Test func readsFilesUpToALimit() throws {

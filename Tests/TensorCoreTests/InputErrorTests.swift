@@ -8,6 +8,18 @@ import Testing
     #expect(InputError("a\nb\u{1B}[31m", "x").description == "a\\u{a}b\\u{1b}[31m: x")
   }
 
+  /// Paths into a cache of models are long, and the name comes last.
+  @Test func longPathsAreWhole() {
+    let path = String(repeating: "folder/", count: 100) + "name.json"
+    #expect(InputError(path, "x").description == "\(path): x")
+  }
+
+  @Test func placesThatCannotBeWrittenAreNoInputs() {
+    let error = InputError.unwritable("a", 28)
+    #expect(error.isOutput && error.description == "a: cannot be written: No space left on device")
+    #expect(!InputError("a", "x").isOutput)
+  }
+
   @Test(arguments: [
     ("plain ascii, é, 中文, 😀", "plain ascii, é, 中文, 😀"), ("", ""),
     ("a\tb\r\nc", "a\\u{9}b\\u{d}\\u{a}c"),

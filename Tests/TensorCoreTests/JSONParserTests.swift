@@ -157,6 +157,16 @@ import Testing
     #expect(throws: JSONError.self) { try parse("[1,[2,3]]", limits: limits) }
   }
 
+  @Test func keepsTheMemberLimit() throws {
+    var limits = Self.limits
+    limits.memberCount = 2
+    _ = try parse(#"{"a":{"c":1,"d":2},"b":[3,4,5]}"#, limits: limits)
+    for text in [#"{"a":1,"b":2,"c":3}"#, #"[{"a":{},"b":{"c":1,"d":2,"e":3}}]"#] {
+      let error = #expect(throws: JSONError.self) { try parse(text, limits: limits) }
+      #expect(error?.problem == "an object has more than 2 members")
+    }
+  }
+
   @Test func keepsTheStringLimit() throws {
     var limits = Self.limits
     limits.stringByteCount = 3

@@ -59,6 +59,31 @@ import Testing
     #expect(JSONObject().isEmpty)
   }
 
+  /// Few members are found without an index; the numbers are those around where one is made.
+  @Test(arguments: [0, 1, 7, 8, 9, 10, 100]) func findsEveryMember(count: Int) {
+    let members = (0..<count).map { ("key \($0)", JSONValue.integer($0)) }
+    for made in [JSONObject(members), JSONObject(unique: members)] {
+      guard var object = made else {
+        Issue.record("\(count) members of different keys")
+        continue
+      }
+      #expect(object.members.map(\.key) == members.map(\.0))
+      for (key, value) in members { #expect(object[key] == value) }
+      #expect(object["key"] == nil)
+      object["key"] = "new"
+      #expect(object["key"] == "new" && object.members.count == count + 1)
+      for (key, _) in members {
+        object[key] = nil
+        #expect(object[key] == nil && object["key"] == "new")
+      }
+      #expect(object.members.count == 1)
+    }
+    for twin in 0..<min(count, 12) {
+      #expect(JSONObject(unique: members + [("key \(twin)", 0)]) == nil)
+      #expect(JSONObject(unique: [("key \(twin)", 0)] + members) == nil)
+    }
+  }
+
   @Test func isUniqueOrNothing() {
     #expect(JSONObject(unique: [("a", 1), ("b", 2)])?["b"] == 2)
     #expect(JSONObject(unique: [("a", 1), ("a", 1)]) == nil)

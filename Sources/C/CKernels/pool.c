@@ -169,9 +169,10 @@ vtw_pool *vtw_pool_create(size_t threads, const uint32_t *processors) {
   if (!pool) return NULL;
   *pool = (vtw_pool){.word = CLOSED};
   size_t wanted = threads < 1 ? 0 : threads > 64 ? 63 : threads - 1;
-  /* Signals belong to the program's own threads. */
+  /* Signals belong to the program's own threads, but for that of a page that cannot be read. */
   sigset_t all, before;
   sigfillset(&all);
+  sigdelset(&all, SIGBUS);
   pthread_sigmask(SIG_SETMASK, &all, &before);
   while (pool->workers < wanted &&
          pthread_create(&pool->threads[pool->workers], NULL, worker, pool) == 0)

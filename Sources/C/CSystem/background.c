@@ -45,9 +45,10 @@ int vtw_start_background(void (*body)(void *context), void *context) {
   pthread_attr_t detached;
   pthread_attr_init(&detached);
   pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
-  /* Signals belong to the program's own threads. */
+  /* Signals belong to the program's own threads, but for that of a page that cannot be read. */
   sigset_t all, before;
   sigfillset(&all);
+  sigdelset(&all, SIGBUS);
   pthread_sigmask(SIG_SETMASK, &all, &before);
   pthread_t thread;
   int code = pthread_create(&thread, &detached, run, w);

@@ -38,14 +38,30 @@ package enum InterruptCleanup {
     return number == 0 ? nil : number
   }
 
+  /// Ends the program with one line when a page of a mapped file cannot be read: the file was cut off
+  /// meanwhile, or its disk failed, which the system tells by a signal.
+  package static func endOnLostPages() {
+    Glibc.signal(SIGBUS) { _ in
+      InterruptCleanup.removePending()
+      let words: StaticString =
+        "error: a file was cut off, or its disk failed, while the program was reading it\n"
+      _ = unsafe write(STDERR_FILENO, words.utf8Start, words.utf8CodeUnitCount)
+      _exit(65)
+    }
+  }
+
+  private static func removePending() {
+    let address = path.load(ordering: .sequentiallyConsistent)
+    if let name = unsafe UnsafePointer<CChar>(bitPattern: address) { unsafe unlink(name) }
+  }
+
   private static func install() {
     for number in [SIGINT, SIGTERM, SIGHUP] where !isIgnored(number) {
       Glibc.signal(number) { number in
         let isFirst =
           InterruptCleanup.received.exchange(number, ordering: .sequentiallyConsistent) == 0
         if isFirst, InterruptCleanup.isPatient.load(ordering: .sequentiallyConsistent) { return }
-        let address = InterruptCleanup.path.load(ordering: .sequentiallyConsistent)
-        if let name = unsafe UnsafePointer<CChar>(bitPattern: address) { unsafe unlink(name) }
+        InterruptCleanup.removePending()
         let words = InterruptCleanup.message.load(ordering: .sequentiallyConsistent)
         if let words = unsafe UnsafePointer<CChar>(bitPattern: words) {
           _ = unsafe write(STDERR_FILENO, words, strlen(words))

@@ -2,7 +2,10 @@ package import ArgumentParser
 import Glibc
 import TensorCore
 
-/// A program of the family: one line per error, exit 0 fine, 64 usage, 65 bad input, 1 the rest.
+/// A program of the family: one line per error.
+///
+/// It exits with 0 if all is fine, 64 if the command line is wrong, 65 if a file that was given
+/// cannot be used, and 1 for the rest, such as a full disk.
 package enum Program {
   package static let version = "0.1.0"
 
@@ -11,25 +14,16 @@ package enum Program {
     // A reader that goes away or a file-size limit shall end in an error that we report.
     signal(SIGPIPE, SIG_IGN)
     signal(SIGXFSZ, SIG_IGN)
+    InterruptCleanup.endOnLostPages()
     do {
       var parsed = try C.parseAsRoot()
       try parsed.run()
     } catch let error as InputError {
       StandardError.write("error: \(error)\n")
-      exit(65)
-    } catch let error as ProgramError {
-      StandardError.write("error: \(error.message)\n")
-      exit(1)
+      exit(error.isOutput ? 1 : 65)
     } catch {
       C.exit(withError: error)
     }
     exit(0)
   }
-}
-
-/// Something that went wrong outside the input: a full disk, a broken pipe.
-package struct ProgramError: Error {
-  package var message: String
-
-  package init(_ message: String) { self.message = message }
 }

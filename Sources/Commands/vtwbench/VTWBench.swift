@@ -25,7 +25,7 @@ struct VTWBench: ParsableCommand {
       """,
     version: Program.version)
 
-  @Argument(help: ArgumentHelp("The model.", valueName: "file.vtwm"))
+  @Argument(help: ArgumentHelp("The model.", valueName: "file.vtwm"), transform: nonemptyPath)
   var file: String
 
   @OptionGroup(title: "Schedule") var schedule: ScheduleOptions
@@ -58,7 +58,7 @@ struct VTWBench: ParsableCommand {
   @Option(help: "Time every n-th withdrawal layer only.")
   var step = 1
 
-  @Option(help: ArgumentHelp("Draw the sweep.", valueName: "file.svg"))
+  @Option(help: ArgumentHelp("Draw the sweep.", valueName: "file.svg"), transform: nonemptyPath)
   var svg: String?
 
   @Flag(

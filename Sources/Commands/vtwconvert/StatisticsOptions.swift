@@ -1,5 +1,6 @@
 import ArgumentParser
 import Calibration
+import CommandSupport
 
 /// Options that keep, share out and join what a calibration measures.
 struct StatisticsOptions: ParsableArguments {
@@ -8,7 +9,7 @@ struct StatisticsOptions: ParsableArguments {
       """
       Keep what was measured of each sample in this file (default: FILE.vtwm.stats, only if the \
       run is interrupted).
-      """, valueName: "file"))
+      """, valueName: "file"), transform: nonemptyPath)
   var stats: String?
 
   @Flag(help: "Go on where a run that was interrupted or killed stopped, packing or calibrating.")
@@ -23,7 +24,8 @@ struct StatisticsOptions: ParsableArguments {
   @Option(
     parsing: .upToNextOption,
     help: ArgumentHelp(
-      "Take what these --stats files measured instead of measuring.", valueName: "files"))
+      "Take what these --stats files measured instead of measuring.", valueName: "files"),
+    transform: nonemptyPath)
   var merge: [String] = []
 
   mutating func validate() throws {

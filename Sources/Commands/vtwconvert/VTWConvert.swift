@@ -35,21 +35,25 @@ struct VTWConvert: ParsableCommand {
       """,
     version: Program.version)
 
-  @Argument(help: "The checkpoint, or a .vtwm file.")
+  @Argument(help: "The checkpoint, or a .vtwm file.", transform: nonemptyPath)
   var input: String
 
   @Option(
     name: [.customShort("o"), .customLong("output")],
-    help: ArgumentHelp("The file to write (not with --shard).", valueName: "file.vtwm"))
+    help: ArgumentHelp("The file to write (not with --shard).", valueName: "file.vtwm"),
+    transform: nonemptyPath)
   var outputPath: String?
 
-  @Option(help: "Folder of the vision tower, for original LLaVA checkpoints without one.")
+  @Option(
+    help: "Folder of the vision tower, for original LLaVA checkpoints without one.",
+    transform: nonemptyPath
+  )
   var visionTower: String?
 
   @Option(
     help: ArgumentHelp(
       "Vision tower and projector of a GGUF model, or none (default: mmproj beside it).",
-      valueName: "file"))
+      valueName: "file"), transform: nonemptyPath)
   var mmproj: String?
 
   @Option(
@@ -84,7 +88,7 @@ struct VTWConvert: ParsableCommand {
       """
       A calibration set; repeat for several. A text-only model takes .txt files of a text per \
       line, for --importance.
-      """, valueName: "[name=]path"))
+      """, valueName: "[name=]path"), transform: nonemptyPath)
   var calib: [String] = []
 
   @Option(help: "Set the withdrawal layer by hand.")
@@ -130,7 +134,7 @@ struct VTWConvert: ParsableCommand {
     name: .customLong("report"),
     help: ArgumentHelp(
       "Show the calibration as a page for a browser, with the samples whose answers change most.",
-      valueName: "file.html"))
+      valueName: "file.html"), transform: nonemptyPath)
   var reportPath: String?
 
   @OptionGroup(title: "Statistics") var statistics: StatisticsOptions

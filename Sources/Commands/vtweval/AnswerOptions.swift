@@ -1,5 +1,6 @@
 import Architecture
 import ArgumentParser
+import CommandSupport
 import Evaluation
 import RuntimeSupport
 import TensorCore
@@ -34,7 +35,8 @@ struct AnswerOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "Write a line for every question that is done.", valueName: "file.jsonl"))
+      "Write a line for every question that is done.", valueName: "file.jsonl"),
+    transform: nonemptyPath)
   var results: String?
 
   @Flag(help: "Go on with the --results of an interrupted run.")

@@ -31,10 +31,12 @@ struct VTWEval: ParsableCommand {
       """,
     version: Program.version)
 
-  @Argument(help: ArgumentHelp("The model.", valueName: "file.vtwm"))
+  @Argument(help: ArgumentHelp("The model.", valueName: "file.vtwm"), transform: nonemptyPath)
   var file: String
 
-  @Argument(help: ArgumentHelp("Image-and-question sets.", valueName: "[name=]path"))
+  @Argument(
+    help: ArgumentHelp("Image-and-question sets.", valueName: "[name=]path"),
+    transform: nonemptyPath)
   var sets: [String]
 
   @OptionGroup var answers: AnswerOptions
@@ -42,7 +44,7 @@ struct VTWEval: ParsableCommand {
   @Option(
     help: ArgumentHelp(
       "Compare with the same model in other weights, such as its source in f32.",
-      valueName: "reference.vtwm"))
+      valueName: "reference.vtwm"), transform: nonemptyPath)
   var against: String?
 
   @Option(help: "Use at most so many samples.")

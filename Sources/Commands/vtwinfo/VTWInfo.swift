@@ -17,7 +17,7 @@ struct VTWInfo: ParsableCommand {
     abstract: "Show what is inside a .vtwm file.",
     version: Program.version)
 
-  @Argument(help: ArgumentHelp("The model.", valueName: "file.vtwm"))
+  @Argument(help: ArgumentHelp("The model.", valueName: "file.vtwm"), transform: nonemptyPath)
   var file: String
 
   @Flag(help: "Print everything as one JSON object.")
@@ -33,7 +33,8 @@ struct VTWInfo: ParsableCommand {
   var calibration = false
 
   @Option(
-    help: ArgumentHelp("Show the calibration as a page for a browser.", valueName: "file.html"))
+    help: ArgumentHelp("Show the calibration as a page for a browser.", valueName: "file.html"),
+    transform: nonemptyPath)
   var report: String?
 
   @Flag(help: "Check every byte: checksums, values, and the tokenizer against its test vectors.")

@@ -22,10 +22,11 @@ struct VTWRun: ParsableCommand {
       """,
     version: Program.version)
 
-  @Argument(help: ArgumentHelp("The model.", valueName: "file.vtwm"))
+  @Argument(help: ArgumentHelp("The model.", valueName: "file.vtwm"), transform: nonemptyPath)
   var file: String
 
-  @Option(name: .long, help: "An image (JPEG, PNG or WebP); repeat for several.")
+  @Option(
+    name: .long, help: "An image (JPEG, PNG or WebP); repeat for several.", transform: nonemptyPath)
   var image: [String] = []
 
   @Option(name: .shortAndLong, help: "The question.")
@@ -76,7 +77,8 @@ struct VTWRun: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Write what the prompt's forward pass computes.", valueName: "file.safetensors"))
+      "Write what the prompt's forward pass computes.", valueName: "file.safetensors"),
+    transform: nonemptyPath)
   var trace: String?
 
   @Option(help: ArgumentHelp("Refuse the file unless its content id begins so.", valueName: "id"))

@@ -58,8 +58,9 @@ package struct Checkpoint: Sendable {
     }
     var model = source.configuration
     var named = source.tensors
-    model.text.isHeadTied = named.tieHead(model.text.isHeadTied)
-    tensors = try named.take(for: model)
+    let saysTied = model.text.isHeadTied
+    model.text.isHeadTied = named.tieHead(saysTied)
+    var tensors = try named.take(for: model)
     ignoredTensors = named.extra(beside: model)
     if isStrict, let first = ignoredTensors.first {
       throw InputError(
@@ -83,6 +84,15 @@ package struct Checkpoint: Sendable {
       if model.vision != nil, !isKnown { model.imageTokenID = tokenizer.pieces.count }
     }
     try tokenizer.fit(&model, placeholder: template.imagePlaceholder, folder: source.place)
+    // A stored head that differs wins over the configuration, as in transformers 5.  To compare is
+    // to read both, so it comes when all else is known to be right.
+    if saysTied, let head = tensors[TensorKey(.head)],
+      tensors[TensorKey(.embedding)]?.hasSameContent(as: head) == true
+    {
+      tensors[TensorKey(.head)] = nil
+      model.text.isHeadTied = true
+    }
+    self.tensors = tensors
     self.tokenizer = tokenizer
     self.template = template
     configuration = model

@@ -88,7 +88,7 @@ private struct ConfigurationFiles {
   /// no such file.
   mutating func read(_ name: String, in other: String? = nil) throws(InputError) -> Settings? {
     let path = joined(other ?? folder, name)
-    guard PathKind(of: path) != .missing else { return nil }
+    guard isNamed(path) else { return nil }
     let settings = try Settings(readingFile: path)
     paths.append(path)
     return settings
@@ -232,14 +232,15 @@ private struct ConfigurationFiles {
     let generation = try read("generation_config.json")
     for settings in (generation.map { [$0] } ?? []) + configurations {
       guard let value = settings[key] else { continue }
+      let items = value.arrayValue ?? [value]
+      guard items.count <= Limit.endOfTextIDs else {
+        throw settings.error(
+          key, "has \(items.count) ids; at most \(Limit.endOfTextIDs) are supported")
+      }
       var ids: [Int] = []
-      for item in value.arrayValue ?? [value] {
+      for item in items {
         let id = try settings.integer(item, key, in: 0...vocabularySize - 1)
         if !ids.contains(id) { ids.append(id) }
-      }
-      guard ids.count <= Limit.endOfTextIDs else {
-        throw settings.error(
-          key, "has \(ids.count) ids; at most \(Limit.endOfTextIDs) are supported")
       }
       return ids
     }

@@ -50,15 +50,13 @@ struct NamedTensors {
     sources += other.sources
   }
 
-  /// Settles whether head and embedding are one matrix, as transformers 5 does: a stored head that
-  /// differs wins over the configuration, and a lone head serves as the embedding.
+  /// Lets a lone head serve as the embedding too, as transformers 5 does.
   ///
   /// - Parameter isTied: what the configuration says.
+  /// - Returns: whether there is one matrix of both.
   mutating func tieHead(_ isTied: Bool) -> Bool {
     guard isTied, let head = byKey[TensorKey(.head)] else { return isTied }
-    if let embedding = byKey[TensorKey(.embedding)], !embedding.hasSameContent(as: head) {
-      return false
-    }
+    guard byKey[TensorKey(.embedding)] == nil else { return false }
     byKey[TensorKey(.embedding)] = head
     byKey[TensorKey(.head)] = nil
     return true

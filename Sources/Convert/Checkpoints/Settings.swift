@@ -166,6 +166,10 @@ enum Limit {
   static let heads = 1024
   static let headDimension = 1024
   static let vocabulary = 1 << 21
+  /// Of a tokenizer's files, twice the largest known: reading them takes a microsecond each.
+  static let pieces = 1 << 19
+  static let merges = 1 << 20
+  static let addedTokens = 1 << 17
   static let context = 1 << 20
   static let featureLayers = 64
   /// Pixels along one side of an image.

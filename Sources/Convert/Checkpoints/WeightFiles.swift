@@ -10,6 +10,7 @@ package struct WeightFiles: Sendable {
 
   private static let indexName = "model.safetensors.index.json"
   private static let maximumShards = 4096
+  private static let maximumTensors = 200_000
 
   /// Finds the weights from a folder, a `.safetensors` file or an index of shards.
   package init(at path: String) throws(InputError) {
@@ -62,7 +63,7 @@ package struct WeightFiles: Sendable {
     // One shard is not a model; its index names the others.
     let index = joined(parent(of: path), Self.indexName)
     if Self.isShard(lastComponent(path)) {
-      guard PathKind(of: index) != .missing else {
+      guard isNamed(index) else {
         throw InputError(path, "is one of several shards, and \(index) is missing")
       }
       try self.init(index: index)
@@ -82,6 +83,9 @@ package struct WeightFiles: Sendable {
     let settings = try Settings(readingFile: path)
     guard let map = try settings.section("weight_map")?.members else {
       throw settings.error("weight_map", "is missing")
+    }
+    guard map.members.count <= Self.maximumTensors else {
+      throw settings.error("weight_map", "names more than \(Self.maximumTensors) tensors")
     }
     let folder = parent(of: path)
     var shards: [String: SafetensorsFile] = [:]
@@ -106,10 +110,17 @@ package struct WeightFiles: Sendable {
         guard !Self.pickleSuffixes.contains(where: shard.hasSuffix) else {
           throw Self.pickleError(shardPath)
         }
-        guard PathKind(of: shardPath) != .missing else {
+        guard isNamed(shardPath) else {
           throw InputError(shardPath, "is missing, but \(lastComponent(path)) names it")
         }
-        shards[shard] = try SafetensorsFile(mapping: shardPath)
+        let file = try SafetensorsFile(mapping: shardPath)
+        // At once, so that all shards together have no more tensors than the index.
+        if let stray = file.tensors.keys.filter({ map[$0]?.stringValue != shard }).min() {
+          throw InputError(
+            shardPath,
+            "has tensor '\(printable(stray))', which \(lastComponent(path)) does not put there")
+        }
+        shards[shard] = file
         order.append(shard)
       }
       guard let tensor = shards[shard]?.tensors[name] else {
@@ -117,15 +128,6 @@ package struct WeightFiles: Sendable {
           shardPath, "has no tensor '\(printable(name))', but \(lastComponent(path)) puts it there")
       }
       tensors[name] = tensor
-    }
-    for shard in order {
-      guard let file = shards[shard] else { continue }
-      let stray = file.tensors.keys.filter { map[$0]?.stringValue != shard }.min()
-      if let stray {
-        throw InputError(
-          joined(folder, shard),
-          "has tensor '\(printable(stray))', which \(lastComponent(path)) does not put there")
-      }
     }
     self.folder = folder
     paths = [path] + order.map { joined(folder, $0) }

@@ -145,6 +145,14 @@ import Glibc
     return unsafe Array(UnsafeRawBufferPointer(start: base + range.lowerBound, count: range.count))
   }
 
+  /// The UTF-8 text in `range`, which must lie inside the region; nil if it is none.
+  package func text(in range: Range<Int>) -> String? {
+    precondition(range.lowerBound >= 0 && range.upperBound <= byteCount)
+    return unsafe String(
+      validating: UnsafeRawBufferPointer(start: base + range.lowerBound, count: range.count),
+      as: UTF8.self)
+  }
+
   /// Asks the kernel to read the pages of `range` ahead.
   package func willNeed(_ range: Range<Int>) {
     guard storage == .file else { return }

@@ -23,6 +23,13 @@ package enum PathKind: Equatable, Sendable {
   }
 }
 
+/// Whether something has the name `path`, be it a link to nowhere: a file that a folder may lack
+/// and that cannot be read is no file that it lacks.
+package func isNamed(_ path: String) -> Bool {
+  var status = Glibc.stat()
+  return unsafe lstat(path, &status) == 0
+}
+
 /// The names in the folder at `path` except "." and "..", sorted by their bytes.
 ///
 /// - Parameter limit: the most names to accept.

@@ -11,7 +11,7 @@ package enum OutputFile {
     if try exists(path, sparing: inputs) { return }
     let folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? "."
     guard !path.isEmpty, unsafe access(folder, W_OK) == 0 else {
-      throw InputError(path, "cannot be written: \(errorText(path.isEmpty ? ENOENT : errno))")
+      throw InputError.unwritable(path, path.isEmpty ? ENOENT : errno)
     }
   }
 
@@ -41,7 +41,7 @@ package enum OutputFile {
     try check(path)
     let temporary = "\(path).tmp-\(getpid())"
     guard let file = unsafe fopen(temporary, "wb") else {
-      throw InputError(path, "cannot be written: \(errorText(errno))")
+      throw InputError.unwritable(path, errno)
     }
     var failure: Int32 = 0
     for part in parts where failure == 0 {
@@ -54,7 +54,7 @@ package enum OutputFile {
     if failure == 0, unsafe rename(temporary, path) != 0 { failure = errno }
     guard failure == 0 else {
       unsafe unlink(temporary)
-      throw InputError(path, "cannot be written: \(errorText(failure))")
+      throw InputError.unwritable(path, failure)
     }
   }
 }

@@ -17,7 +17,7 @@ package struct SafetensorsFile: Sendable {
     /// Values per tensor: the entry, its type, shape and range, all extents and both offsets.
     static let json = JSONLimits(
       byteCount: headerBytes, depth: 8, valueCount: tensors * (6 + rank) + 10_000,
-      stringByteCount: 16 << 20)
+      stringByteCount: 16 << 20, memberCount: tensors + 1)
   }
 
   package init(mapping path: String) throws(InputError) {
@@ -120,9 +120,11 @@ package struct SafetensorsFile: Sendable {
         the file is cut off or damaged
         """)
     }
+    let bytes = region.copy(8..<8 + byteCount)
+    region.dropPages(8..<8 + byteCount)
     let header: JSONValue
     do {
-      header = try JSONValue(parsing: region.copy(8..<8 + byteCount), limits: Limit.json)
+      header = try JSONValue(parsing: bytes, limits: Limit.json)
     } catch {
       throw InputError(
         file, "header is not valid JSON at byte \(8 + error.offset): \(error.problem)")

@@ -25,7 +25,7 @@ final class PackJournal {
     self.path = path
     unsafe unlink(path)
     guard let file = unsafe fopen(path, "wxe") else {
-      throw InputError(path, "cannot be written: \(errorText(errno))")
+      throw InputError.unwritable(path, errno)
     }
     unsafe self.file = file
     do throws(InputError) {
@@ -54,7 +54,7 @@ final class PackJournal {
       unsafe fwrite($0.baseAddress, 1, $0.count, file)
     }
     guard unsafe written == line.count && fflush(file) == 0 else {
-      throw InputError(path, "cannot be written: \(errorText(errno))")
+      throw InputError.unwritable(path, errno)
     }
   }
 

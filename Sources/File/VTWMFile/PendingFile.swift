@@ -34,7 +34,7 @@ final class PendingFile {
     if isThere {
       descriptor = unsafe open(partial, O_RDWR | O_CLOEXEC)
       guard descriptor >= 0 else {
-        throw InputError(partial, "cannot be written: \(errorText(errno))")
+        throw InputError.unwritable(partial, errno)
       }
       guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
         close(descriptor)
@@ -48,7 +48,7 @@ final class PendingFile {
     if !isThere || !resumes {
       descriptor = unsafe vtw_create_new(partial)
       guard descriptor >= 0 else {
-        throw InputError(path, "cannot be written: \(errorText(-descriptor))")
+        throw InputError.unwritable(path, -descriptor)
       }
       guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
         close(descriptor)
@@ -83,7 +83,7 @@ final class PendingFile {
         descriptor = unsafe vtw_create_new(temporary)
       }
       guard descriptor >= 0 else {
-        throw InputError(path, "cannot be written: \(errorText(-descriptor))")
+        throw InputError.unwritable(path, -descriptor)
       }
       temporaryPath = temporary
     }
@@ -131,7 +131,8 @@ final class PendingFile {
     let wanted = size - Int(status.st_blocks) * 512
     let free = vtw_free_bytes(descriptor)
     guard free < 0 || wanted <= Int(free) else {
-      throw InputError(path, "needs \(wanted) bytes, but its file system has only \(free) free")
+      throw InputError.output(
+        path, "needs \(wanted) bytes, but its file system has only \(free) free")
     }
     let result = vtw_reserve(descriptor, UInt64(size))
     guard result == 0 else { throw failure(-result) }
@@ -250,10 +251,8 @@ final class PendingFile {
   }
 
   private func failure(_ code: Int32) -> InputError {
-    InputError(
-      path,
-      code == EEXIST
-        ? "was created by somebody else meanwhile"
-        : "cannot be written: \(errorText(code))")
+    code == EEXIST
+      ? InputError(path, "was created by somebody else meanwhile")
+      : InputError.unwritable(path, code)
   }
 }

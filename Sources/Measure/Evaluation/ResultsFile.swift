@@ -59,7 +59,7 @@ package import TensorCore
     // Opened to append: what is there stays as it is until it is known to be ours.
     descriptor = unsafe open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0o666)
     guard descriptor >= 0 else {
-      throw InputError(path, "cannot be written: \(errorText(errno))")
+      throw InputError.unwritable(path, errno)
     }
     var earlier: [Record] = []
     var isBegun = false
@@ -76,7 +76,7 @@ package import TensorCore
           earlier = try Self.records(bytes[..<whole], path, setup: setup, samples: samples)
         }
         if whole < bytes.count, ftruncate(descriptor, off_t(whole)) != 0 {
-          throw InputError(path, "cannot be written: \(errorText(errno))")
+          throw InputError.unwritable(path, errno)
         }
       }
     } catch {
@@ -102,7 +102,7 @@ package import TensorCore
       }
       if count < 0, errno == EINTR { continue }
       guard count > 0 else {
-        throw InputError(path, "cannot be written: \(errorText(errno))")
+        throw InputError.unwritable(path, errno)
       }
       bytes = bytes.dropFirst(count)
     }

@@ -10,12 +10,14 @@ package struct GGUFFile: Sendable {
   /// In the order of the file.
   package let tensors: [SourceTensor]
 
+  /// Of a model, in one file or many.
+  static let tensorLimit = 200_000
+
   private enum Limit {
     static let keys = 65_536
     static let keyBytes = 65_535
     /// Keys and strings outside arrays, together; they are kept in memory.
     static let textBytes = 64 << 20
-    static let tensors = 200_000
     static let nameBytes = 64
     static let dimensions = 4
     static let alignment = 8...65_536
@@ -34,7 +36,7 @@ package struct GGUFFile: Sendable {
     var reader = GGUFReader(region)
     try Self.checkStart(&reader)
     let tensorCount = try reader.count(
-      "tensors", atMost: Limit.tensors, smallest: Limit.smallestTensor)
+      "tensors", atMost: Self.tensorLimit, smallest: Limit.smallestTensor)
     let keyCount = try reader.count("keys", atMost: Limit.keys, smallest: Limit.smallestKey)
 
     var values: [ExactString: GGUFValue] = [:]

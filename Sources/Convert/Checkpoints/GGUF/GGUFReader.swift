@@ -13,6 +13,9 @@ struct GGUFReader {
     static let arrayEntries = 1 << 24
     static let arrayStrings = 1 << 21
     static let nesting = 4
+    /// Metadata and the table of tensors end before this byte: what is walked over takes time, and
+    /// memory while it is mapped.  The largest vocabularies have a tenth of it.
+    static let metadataBytes = 256 << 20
   }
 
   init(_ region: ByteRegion, at offset: Int = 0) {
@@ -44,6 +47,9 @@ struct GGUFReader {
     guard count <= remaining else {
       throw error("ends early: \(count) bytes wanted, \(remaining) left")
     }
+    guard count <= Limit.metadataBytes - offset else {
+      throw error("has more than \(Limit.metadataBytes) bytes before its tensors")
+    }
     offset += count
   }
 
@@ -67,7 +73,7 @@ struct GGUFReader {
   ) throws(InputError) -> String {
     let start = offset
     let range = try stringRange(what, atMost: limit)
-    guard let text = String(validating: region.copy(range), as: UTF8.self) else {
+    guard let text = region.text(in: range) else {
       offset = start
       throw error("\(what) is not UTF-8")
     }
@@ -85,7 +91,7 @@ struct GGUFReader {
     guard Int(size) <= remaining else {
       throw error("\(what) has \(size) bytes, but only \(remaining) are left")
     }
-    offset += Int(size)
+    try skip(Int(size))
     return offset - Int(size)..<offset
   }
 
@@ -143,7 +149,7 @@ struct GGUFReader {
       for _ in 0..<count { _ = try stringRange(what, atMost: Limit.stringBytes) }
     case .array:
       for _ in 0..<count { _ = try skipArray(what, depth: depth + 1) }
-    default: offset += count * element.smallestSize
+    default: try skip(count * element.smallestSize)
     }
     return (element, count)
   }

@@ -14,6 +14,10 @@ struct GGUFShards: Sendable {
     var tensors: [String: SourceTensor] = [:]
     func add(_ file: GGUFFile) throws(InputError) {
       for tensor in file.tensors {
+        guard tensors.count < GGUFFile.tensorLimit else {
+          throw InputError(
+            file.region.name, "and its siblings have more than \(GGUFFile.tensorLimit) tensors")
+        }
         guard tensors.updateValue(tensor, forKey: tensor.name) == nil else {
           throw InputError(
             file.region.name,
@@ -44,7 +48,7 @@ struct GGUFShards: Sendable {
     var metadata: GGUFMetadata?
     for index in 0..<name.count {
       let shard = joined(parent(of: path), name.file(index))
-      guard PathKind(of: shard) != .missing else {
+      guard isNamed(shard) else {
         throw InputError(shard, "is missing, but \(lastComponent(path)) is one of its siblings")
       }
       let file = try GGUFFile(mapping: shard)

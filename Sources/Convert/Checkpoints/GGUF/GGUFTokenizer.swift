@@ -57,7 +57,7 @@ package struct GGUFTokenizer {
     }
     let texts = try texts()
     let scoreKey = "tokenizer.ggml.scores"
-    guard let scores = try metadata.floats(scoreKey, atMost: Limit.vocabulary) else {
+    guard let scores = try metadata.floats(scoreKey, atMost: Limit.pieces) else {
       throw metadata.error(scoreKey, "is missing")
     }
     guard scores.count == texts.count, scores.allSatisfy({ Float($0).isFinite }) else {
@@ -132,7 +132,7 @@ package struct GGUFTokenizer {
 
   private func texts() throws(InputError) -> [String] {
     let key = "tokenizer.ggml.tokens"
-    guard let texts = try metadata.strings(key, atMost: Limit.vocabulary), !texts.isEmpty else {
+    guard let texts = try metadata.strings(key, atMost: Limit.pieces), !texts.isEmpty else {
       throw metadata.error(key, "is missing or empty")
     }
     return texts
@@ -140,7 +140,7 @@ package struct GGUFTokenizer {
 
   private func kinds(count: Int) throws(InputError) -> [TokenizerModel.PieceKind] {
     let key = "tokenizer.ggml.token_type"
-    guard let numbers = try metadata.integers(key, atMost: Limit.vocabulary) else {
+    guard let numbers = try metadata.integers(key, atMost: Limit.pieces) else {
       return Array(repeating: .normal, count: count)
     }
     guard numbers.count == count else {
@@ -158,34 +158,33 @@ package struct GGUFTokenizer {
     return kinds
   }
 
-  /// Merges as "a b"; of a repeated one the last place counts, as in the tokenizers library.
+  /// Merges as "a b".
   private func merges(_ ids: [ExactString: Int]) throws(InputError) -> [TokenizerModel.Merge] {
     let key = "tokenizer.ggml.merges"
-    guard let lines = try metadata.strings(key, atMost: Limit.vocabulary) else {
+    guard let lines = try metadata.strings(key, atMost: Limit.merges) else {
       throw metadata.error(key, "is missing")
     }
     var merges: [TokenizerModel.Merge] = []
-    var places: [[Int]: Int] = [:]
     merges.reserveCapacity(lines.count)
     for (rank, line) in lines.enumerated() {
-      let halves = line.utf8.split(
-        separator: UInt8(ascii: " "), maxSplits: 1, omittingEmptySubsequences: false
-      ).map { String(decoding: $0, as: UTF8.self) }
-      guard halves.count == 2, !halves[1].isEmpty, !halves[0].isEmpty else {
+      guard let space = line.utf8.firstIndex(of: UInt8(ascii: " ")) else {
         throw error("merge \(rank) is not a pair of pieces")
       }
-      guard let left = ids[ExactString(halves[0])], let right = ids[ExactString(halves[1])],
-        let result = ids[ExactString(halves[0] + halves[1])]
+      let first = String(line[..<space])
+      let second = String(line[line.utf8.index(after: space)...])
+      guard !first.isEmpty, !second.isEmpty else {
+        throw error("merge \(rank) is not a pair of pieces")
+      }
+      guard let left = ids[ExactString(first)], let right = ids[ExactString(second)],
+        let result = ids[ExactString(first + second)]
       else {
         throw error(
-          "merge \(rank) of '\(printable(halves[0]))' and '\(printable(halves[1]))' needs a piece "
+          "merge \(rank) of '\(printable(first))' and '\(printable(second))' needs a piece "
             + "that the vocabulary lacks")
       }
-      places[[left, right]] = rank
       merges.append(TokenizerModel.Merge(left: left, right: right, result: result))
     }
-    guard places.count < merges.count else { return merges }
-    return merges.enumerated().filter { places[[$1.left, $1.right]] == $0 }.map(\.element)
+    return merges.lastOfEachPair
   }
 
   /// Adds what the metadata says of special ids and of what is put around text.

@@ -32,6 +32,10 @@ struct GGUFVisionModel {
         throw metadata.error(key, "is false: LLaVA needs a vision tower with a projector")
       }
     }
+    guard shards.tensors["v.patch_embd.bias"] == nil else {
+      throw metadata.error(
+        "is a SigLIP tower, as LLaVA-OneVision has, which is supported from safetensors only")
+    }
     isTiled = try metadata.choice(
       "clip.vision.mm_patch_merge_type", default: "flat",
       of: [("flat", false), ("spatial_unpad", true)])

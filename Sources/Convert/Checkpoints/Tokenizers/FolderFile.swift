@@ -10,7 +10,7 @@ struct FolderFile {
   ///
   /// - Throws: `InputError` if it has more than `limit` bytes or cannot be read.
   func bytes(limit: Int = JSONLimits.configuration.byteCount) throws(InputError) -> [UInt8]? {
-    PathKind(of: path) == .missing ? nil : try fileBytes(at: path, limit: limit)
+    isNamed(path) ? try fileBytes(at: path, limit: limit) : nil
   }
 
   /// The file as a JSON object, or nil if there is no such file.

@@ -60,6 +60,9 @@ struct SentencePieceFile {
       }
     }
     let id = pieces.count
+    guard id < Limit.pieces else {
+      throw error("has more than \(Limit.pieces) pieces")
+    }
     guard score.isFinite else { throw error("the score of piece \(id) is not finite") }
     guard let text = String(validating: bytes, as: UTF8.self), !text.isEmpty else {
       throw error("piece \(id) is empty or not UTF-8")

@@ -79,7 +79,12 @@ struct TokenizerDocument {
   /// special tokens that were not listed.
   private func addedTokens(_ vocabulary: JSONObject) throws(InputError) -> [AddedToken] {
     var byID: [Int: AddedToken] = [:]
-    for entry in json["added_tokens"]?.arrayValue ?? [] {
+    let entries = json["added_tokens"]?.arrayValue ?? []
+    guard entries.count <= Limit.addedTokens else {
+      throw error(
+        "'added_tokens' has \(entries.count) entries; at most \(Limit.addedTokens) are supported")
+    }
+    for entry in entries {
       guard let id = entry["id"]?.integerValue, id >= 0 else {
         throw error("an added token has no id")
       }
@@ -183,6 +188,9 @@ struct TokenizerDocument {
     _ list: JSONValue?, _ vocabulary: JSONObject
   ) throws(InputError) -> [TokenizerModel.Merge] {
     guard let list = list?.arrayValue else { throw error("'model.merges' is missing") }
+    guard list.count <= Limit.merges else {
+      throw error("'model.merges' has \(list.count) entries; at most \(Limit.merges) are supported")
+    }
     var merges: [TokenizerModel.Merge] = []
     merges.reserveCapacity(list.count)
     for (rank, entry) in list.enumerated() {
@@ -204,10 +212,7 @@ struct TokenizerDocument {
       }
       merges.append(TokenizerModel.Merge(left: left, right: right, result: result))
     }
-    var lastRanks: [[Int]: Int] = [:]
-    for (rank, merge) in merges.enumerated() { lastRanks[[merge.left, merge.right]] = rank }
-    guard lastRanks.count < merges.count else { return merges }
-    return merges.enumerated().filter { lastRanks[[$1.left, $1.right]] == $0 }.map(\.element)
+    return merges.lastOfEachPair
   }
 
   /// A boolean that may be missing; `what` is the object's name.

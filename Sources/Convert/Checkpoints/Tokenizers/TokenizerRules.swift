@@ -65,15 +65,15 @@ extension TokenizerDocument {
   /// The steps of a stage: none, one, or those of its sequences, flattened.
   private func steps(_ stage: String, listed key: String) throws(InputError) -> [JSONValue] {
     var result: [JSONValue] = []
+    // Next last, so that a long list costs no more than its length.
     var rest = json[stage].map { [$0] } ?? []
-    while !rest.isEmpty {
-      let step = rest.removeFirst()
+    while let step = rest.popLast() {
       guard step["type"]?.stringValue == "Sequence" else {
         result.append(step)
         continue
       }
       guard let inner = step[key]?.arrayValue else { throw error("'\(stage).\(key)' is missing") }
-      rest = inner + rest
+      rest += inner.reversed()
     }
     return result
   }

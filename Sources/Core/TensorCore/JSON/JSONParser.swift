@@ -4,17 +4,24 @@ package struct JSONLimits: Sendable {
   package var depth: Int
   package var valueCount: Int
   package var stringByteCount: Int
+  /// Of one object: members take several times what other values do.
+  package var memberCount: Int
 
-  package init(byteCount: Int, depth: Int, valueCount: Int, stringByteCount: Int) {
+  package init(
+    byteCount: Int, depth: Int, valueCount: Int, stringByteCount: Int, memberCount: Int = .max
+  ) {
     self.byteCount = byteCount
     self.depth = depth
     self.valueCount = valueCount
     self.stringByteCount = stringByteCount
+    self.memberCount = memberCount
   }
 
-  /// `config.json` and its siblings, tokenizers included.
+  /// `config.json` and its siblings, tokenizers included: the largest of these, of half a million
+  /// merges and a quarter of a million pieces, have two thirds of the values and half the members.
   package static let configuration = JSONLimits(
-    byteCount: 64 << 20, depth: 64, valueCount: 8_000_000, stringByteCount: 1 << 20)
+    byteCount: 64 << 20, depth: 64, valueCount: 3_000_000, stringByteCount: 1 << 20,
+    memberCount: 1 << 19)
 }
 
 /// Where and why a text is not the JSON that RFC 8259 and our limits allow.
@@ -117,26 +124,31 @@ private struct JSONParser {
         }
         if accept(",") {
           skipSpace()
-          if frame.isObject { keys.append(try key()) }
+          if frame.isObject {
+            guard keys.count - frame.firstKey < limits.memberCount else {
+              throw error("an object has more than \(limits.memberCount) members")
+            }
+            keys.append(try key())
+          }
           break
         }
         guard accept(frame.isObject ? "}" : "]") else {
           throw error(frame.isObject ? "',' or '}' expected" : "',' or ']' expected")
         }
-        // Copies: a slice would share the stacks, which then were copied whole when they shrink.
-        let content = Array(values[frame.firstValue...])
-        values.removeLast(content.count)
         let container: JSONValue
         if frame.isObject {
-          let names = Array(keys[frame.firstKey...])
-          keys.removeLast(names.count)
-          guard let object = JSONObject(unique: zip(names, content)) else {
-            throw error("an object has two members of the same key")
-          }
+          // The slices end with the statement: one that lives on has the stack copied when it
+          // shrinks.
+          guard
+            let object = JSONObject(
+              unique: zip(keys[frame.firstKey...], values[frame.firstValue...]))
+          else { throw error("an object has two members of the same key") }
+          keys.removeLast(keys.count - frame.firstKey)
           container = .object(object)
         } else {
-          container = .array(content)
+          container = .array(Array(values[frame.firstValue...]))
         }
+        values.removeLast(values.count - frame.firstValue)
         values.append(container)
         frames.removeLast()
       }

@@ -1,7 +1,7 @@
 /// A JSON document as a value.
 ///
 /// Integers are kept apart from other numbers, so that `32.0` is never taken for a count.
-package indirect enum JSONValue: Equatable, Sendable {
+package enum JSONValue: Equatable, Sendable {
   case null
   case bool(Bool)
   /// A number written without fraction and exponent that fits an `Int`.
@@ -15,7 +15,11 @@ package indirect enum JSONValue: Equatable, Sendable {
 /// Members in the order of the document, with look-up by key.  Keys are unique.
 package struct JSONObject: Equatable, Sendable {
   package private(set) var members: [(key: String, value: JSONValue)] = []
+  /// Places by key, of more than `fewMembers`.
   private var index: [ExactString: Int] = [:]
+
+  // Among so few a key is found as soon without an index, which takes more memory than they do.
+  private static let fewMembers = 8
 
   package init() {}
 
@@ -25,27 +29,46 @@ package struct JSONObject: Equatable, Sendable {
 
   /// Nil if two members have the same key.
   package init?(unique members: some Sequence<(String, JSONValue)>) {
+    let count = members.underestimatedCount
+    self.members.reserveCapacity(count)
+    if count > Self.fewMembers { index.reserveCapacity(count) }
     for (key, value) in members {
-      guard index.updateValue(self.members.count, forKey: ExactString(key)) == nil else {
-        return nil
-      }
-      self.members.append((key, value))
+      guard insert(key, value) else { return nil }
     }
   }
 
+  /// Adds a member; false, and the object is of no more use, if there is one of this key.
+  private mutating func insert(_ key: String, _ value: JSONValue) -> Bool {
+    if members.count < Self.fewMembers {
+      guard place(of: key) == nil else { return false }
+    } else {
+      if members.count == Self.fewMembers { makeIndex() }
+      guard index.updateValue(members.count, forKey: ExactString(key)) == nil else { return false }
+    }
+    members.append((key, value))
+    return true
+  }
+
+  private mutating func makeIndex() {
+    for (place, member) in members.enumerated() { index[ExactString(member.key)] = place }
+  }
+
+  private func place(of key: String) -> Int? {
+    let key = ExactString(key)
+    return members.count > Self.fewMembers
+      ? index[key] : members.firstIndex { ExactString($0.key) == key }
+  }
+
   package subscript(key: String) -> JSONValue? {
-    get { index[ExactString(key)].map { members[$0].value } }
+    get { place(of: key).map { members[$0].value } }
     set {
-      let place = index[ExactString(key)]
-      switch (place, newValue) {
+      switch (place(of: key), newValue) {
       case (let place?, let value?): members[place].value = value
-      case (nil, let value?):
-        index[ExactString(key)] = members.count
-        members.append((key, value))
+      case (nil, let value?): _ = insert(key, value)
       case (let place?, nil):
         members.remove(at: place)
         index = [:]
-        for (place, member) in members.enumerated() { index[ExactString(member.key)] = place }
+        if members.count > Self.fewMembers { makeIndex() }
       case (nil, nil): break
       }
     }
@@ -65,7 +88,9 @@ package struct ExactString: Hashable, Sendable {
 
   package init(_ text: String) { self.text = text }
 
-  package static func == (a: Self, b: Self) -> Bool { a.text.utf8.elementsEqual(b.text.utf8) }
+  package static func == (a: Self, b: Self) -> Bool {
+    a.text.utf8.count == b.text.utf8.count && a.text.utf8.elementsEqual(b.text.utf8)
+  }
 
   package func hash(into hasher: inout Hasher) {
     var text = text

@@ -5,12 +5,15 @@
 struct JinjaRenderer {
   private static let stepLimit = 100_000
   private static let textLimit = 1 << 16
+  /// Most lists that may be made: they bound how deep one can be.
+  private static let listLimit = 1000
 
   /// Innermost last.
   private var scopes: [[String: JinjaValue]]
   private var namespaces: [[String: JinjaValue]] = []
   private var output = ""
   private var steps = 0
+  private var lists = 0
 
   static func render(
     _ nodes: [JinjaNode], _ variables: [String: JinjaValue]
@@ -25,6 +28,25 @@ struct JinjaRenderer {
   private mutating func step(_ count: Int = 1) throws(JinjaError) {
     steps += count
     guard steps <= JinjaRenderer.stepLimit else { throw JinjaError("it takes too many steps") }
+  }
+
+  /// Counts the steps of going through `value` once and returns it.
+  ///
+  /// Of lists in lists that is all that they hold, which is far more than they take in memory where
+  /// one stands in several places.
+  @discardableResult
+  private mutating func weigh(_ value: JinjaValue) throws(JinjaError) -> JinjaValue {
+    switch value {
+    case .string(let text): try step(text.utf8.count / 64)
+    case .list(let items):
+      try step(items.count)
+      for item in items { try weigh(item) }
+    case .dictionary(let members):
+      try step(members.count)
+      for member in members.values { try weigh(member) }
+    default: break
+    }
+    return value
   }
 
   private mutating func run(_ nodes: [JinjaNode]) throws(JinjaError) {
@@ -113,7 +135,10 @@ struct JinjaRenderer {
     switch expression {
     case .literal(let value): return value
     case .name(let name): return lookup(name)
-    case .list(let items): return .list(try evaluate(items))
+    case .list(let items):
+      lists += 1
+      guard lists <= JinjaRenderer.listLimit else { throw JinjaError("it makes too many lists") }
+      return .list(try evaluate(items))
     case .member(let subject, let name): return try member(try evaluate(subject), name)
     case .index(let subject, let index):
       let subject = try evaluate(subject)
@@ -132,21 +157,23 @@ struct JinjaRenderer {
       return .list(start < end ? Array(items[start..<end]) : [])
     case .call(let subject, let name, let arguments, let named):
       if let subject {
-        return try JinjaFunctions.method(name, of: try evaluate(subject), try evaluate(arguments))
+        return try JinjaFunctions.method(
+          name, of: try weigh(try evaluate(subject)), try evaluate(arguments))
       }
       return try call(name, arguments, named)
     case .filter(let subject, let name, let arguments):
       return try JinjaFunctions.filter(
-        name, of: try evaluate(subject), try evaluate(arguments))
+        name, of: try weigh(try evaluate(subject)), try evaluate(arguments))
     case .test(let subject, let name, let arguments):
       return .bool(
-        try JinjaFunctions.test(name, of: try evaluate(subject), try evaluate(arguments)))
+        try JinjaFunctions.test(
+          name, of: try weigh(try evaluate(subject)), try evaluate(arguments)))
     case .not(let value): return .bool(try !isTrue(try evaluate(value)))
     case .negative(let value):
       guard case .integer(let number) = try evaluate(value) else {
         throw JinjaError("'-' before something that is no number")
       }
-      return .integer(-number)
+      return .integer(try JinjaFunctions.arithmetic("-", 0, number))
     case .conditional(let value, let condition, let other):
       if try isTrue(try evaluate(condition)) { return try evaluate(value) }
       guard let other else { return .undefined }
@@ -209,12 +236,15 @@ struct JinjaRenderer {
     }
     let b = try evaluate(right)
     switch (symbol, a, b) {
-    case ("==", _, _): return .bool(a == b)
-    case ("!=", _, _): return .bool(a != b)
+    case ("==", _, _), ("!=", _, _):
+      try weigh(a)
+      return .bool((a == b) == (symbol == "=="))
     case ("in", .string(let part), .string(let text)):
       try step(part.utf8.count * text.utf8.count / 4096)
       return .bool(JinjaFunctions.contains(text, part))
-    case ("in", _, .list(let items)): return .bool(items.contains(a))
+    case ("in", _, .list(let items)):
+      for _ in items { try weigh(a) }
+      return .bool(items.contains(a))
     case ("in", .string(let key), .dictionary(let members)): return .bool(members[key] != nil)
     case ("~", _, _), ("+", .string, .string):
       let joined = try text(of: a) + text(of: b)
