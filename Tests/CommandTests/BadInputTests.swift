@@ -79,7 +79,7 @@ import Testing
     Input(says: "bytes before its tensors", file: "m.gguf") { folder in
       // Holes of a sparse file: each key is an array of 2^21 strings without text.
       let path = try folder.write(gguf(keys: 100), to: "m.gguf")
-      let file = open(path, O_WRONLY)
+      let file = unsafe open(path, O_WRONLY)
       defer { close(file) }
       for place in 0..<100 {
         let start =
@@ -112,7 +112,7 @@ import Testing
       let path = try copy(
         "models/gqa", to: folder, ["model.safetensors": number(UInt64(100_000_000))])
       // As many zeros, none of which are on the disk.
-      guard truncate(folder.path("model.safetensors"), 20 << 30) == 0 else {
+      guard unsafe truncate(folder.path("model.safetensors"), 20 << 30) == 0 else {
         throw InputError(folder.path, errorText(errno))
       }
       return path
@@ -224,10 +224,10 @@ import Testing
     Input(says: "'clip' is needed", file: "gqa.gguf") { _ in
       [fixturePath("gguf/gqa/gqa.gguf"), "--mmproj", fixturePath("gguf/gqa/gqa.gguf")]
     },
-    Input(says: "the configuration needs", file: "mmproj-mqa.gguf") { _ in
+    Input(says: "the configuration needs", file: "mmproj-gqa.gguf") { _ in
       [
-        fixturePath("gguf/gqa/gqa.gguf"), "--mmproj",
-        fixturePath("gguf/mqa-vision/mmproj-mqa.gguf"),
+        fixturePath("gguf/byte-level/model.gguf"), "--mmproj",
+        fixturePath("gguf/gqa/mmproj-gqa.gguf"),
       ]
     },
     Input(says: "is missing, but", file: "model-00002-of-00003.gguf") { folder in

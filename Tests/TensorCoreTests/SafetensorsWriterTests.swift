@@ -57,7 +57,7 @@ import Testing
   @Test func namesAPathThatCannotBeWritten() throws {
     let folder = try TemporaryFolder()
     let path = folder.path("missing/trace.safetensors")
-    #expect(throws: InputError(path, "cannot be written: No such file or directory")) {
+    #expect(throws: InputError.unwritable(path, 2)) {
       try example().write(to: path)
     }
   }

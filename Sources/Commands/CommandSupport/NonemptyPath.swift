@@ -1,4 +1,4 @@
-package import ArgumentParser
+import ArgumentParser
 
 /// The value of an option that names a file or folder, which an empty one does not; for `transform`.
 package func nonemptyPath(_ text: String) throws -> String {
