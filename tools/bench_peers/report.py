@@ -94,23 +94,36 @@ def ratio_table(result):
     return table(["", "image encode", "prefill", "first token", "decode", "start", "memory"], rows)
 
 
-def write_report(path, results, options):
-    text = "# Beside other engines\n\n"
+def section(result, options):
+    text = f"## {result['shape']}\n\n"
     text += "Written by `tools/bench-peers " + " ".join(sys.argv[1:]) + "`.\n\n"
     text += f"{machine()}. {options.threads} threads.\n\n"
-    text += ("Random weights of true shape: speed and memory only. Every round runs each engine "
-             "once, in turn, in processes that stay alive; figures are medians of "
-             f"{options.runs} rounds ± half the distance from the least to the greatest, and "
-             "ratios are medians of each round's own. Ratios above 1 are in our favour.\n")
-    for result in results:
-        text += f"\n## {result['shape']}\n\n"
-        text += (f"{options.images * 576} visual and {options.text_rows} text rows, then "
-                 f"{options.decode} tokens; greedy, batch of one.\n\n")
-        for column, version in result["versions"].items():
-            text += f"- {column}: {version}\n"
-        text += "\nWarm process:\n\n" + stage_table(result)
-        if result["starts"]:
-            text += ("\nFrom process start to the first token of an answer about one picture, "
-                     f"medians of {options.starts}:\n\n") + start_table(result)
-        text += "\nTimes and memory of others over ours:\n\n" + ratio_table(result)
-    path.write_text(text)
+    text += (f"{options.images * 576} visual and {options.text_rows} text rows, then "
+             f"{options.decode} tokens; greedy, batch of one. Medians of {options.runs} rounds.\n\n")
+    for column, version in result["versions"].items():
+        text += f"- {column}: {version}\n"
+    text += "\nWarm process:\n\n" + stage_table(result)
+    if result["starts"]:
+        text += ("\nFrom process start to the first token of an answer about one picture, "
+                 f"medians of {options.starts}:\n\n") + start_table(result)
+    return text + "\nTimes and memory of others over ours:\n\n" + ratio_table(result)
+
+
+def earlier_sections(path):
+    """What the page says of each shape already."""
+    if not path.exists():
+        return {}
+    parts = path.read_text().split("\n## ")[1:]
+    return {part.split("\n")[0]: "## " + part.rstrip("\n") + "\n" for part in parts}
+
+
+def write_report(path, results, options):
+    """Writes the page; shapes that were not measured this time stay as they are."""
+    sections = earlier_sections(path)
+    sections.update((result["shape"], section(result, options)) for result in results)
+    text = ("# Beside other engines\n\n"
+            "Random weights of true shape: speed and memory only. Every round runs each engine once, "
+            "in turn, in processes that stay alive; figures are medians of rounds ± half the distance "
+            "from the least to the greatest, and ratios are medians of each round's own. Ratios above "
+            "1 are in our favour.\n")
+    path.write_text(text + "".join("\n" + sections[shape] for shape in sorted(sections)))
