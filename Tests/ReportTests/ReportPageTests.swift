@@ -183,6 +183,7 @@ import Testing
       ]), "\(found)")
     #expect(found.contains(["relation", "0.00321", "99.1 %", "0.00432", "98.7 %"]))
     #expect(page.texts("figcaption").contains { $0.contains("35 % of the FLOPs") })
+    #expect(found.contains(["auto-colors", "▒▒····", "25 %", "50 %", "0.00012", "99.3 %"]))
   }
 
   @Test func withoutASearchThereIsNoFront() throws {
@@ -277,6 +278,7 @@ import Testing
       [
         "schedules": [
           "chosen": ["freeze": 2, "withdraw": 9, "tasks": [[:], 7]],
+          "own": [4, ["freeze": 1, "withdraw": 2], ["updated": "x"]],
           "points": [
             ["freeze": 3, "withdraw": 2, "flops_ratio": 1], ["updated": [-1, 4]], 5, ["freeze": 0],
             ["freeze": 0, "withdraw": 1, "flops_ratio": .number(1e300), "pareto": true],

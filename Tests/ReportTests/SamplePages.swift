@@ -113,6 +113,13 @@ enum SamplePages {
     guard case .object(var object) = record(layers: layers, k: k) else { return .null }
     object["schedules"] = [
       "method": "auto", "objective": "flops", "exhaustive": false, "chosen": .object(choice),
+      "own": [
+        [
+          "name": "auto-colors", "task": "colors", "freeze": 0, "withdraw": 2,
+          "flops_ratio": .number(0.25), "kv_ratio": .number(0.5), "mean_kl": .number(0.00012),
+          "agreement": .number(0.993),
+        ]
+      ],
       "points": .array(
         (withdrawal + freezing.map { point($0.0, $0.1, $0.2) }).map(JSONValue.object)),
     ]

@@ -31,6 +31,13 @@ extension CalibrationRecord {
       package var heldOutAgreement: Double?
     }
 
+    /// A schedule for one task alone: the name of its profile, what it costs, and what it keeps.
+    package struct Own: Equatable, Sendable {
+      package var name: String
+      package var point: Point
+      package var task: Task
+    }
+
     /// How schedules were looked for, and what they should be cheap in.
     package var method: String?
     package var objective: String?
@@ -41,6 +48,8 @@ extension CalibrationRecord {
     /// Its share of the FLOPs in the set's own prompts.
     package var setOperations: Double?
     package var tasks: [Task]
+    /// What each task alone would take.
+    package var own: [Own]
     /// The cheapest first.
     package var points: [Point]
   }
@@ -55,7 +64,13 @@ extension CalibrationRecord.Schedules {
     name = choice?["name"]?.stringValue
     chosen = choice.flatMap { Point($0, layerCount: layerCount) }
     setOperations = choice?["set_flops_ratio"]?.doubleValue
-    tasks = (choice?["tasks"]?.arrayValue ?? []).map(Task.init)
+    tasks = (choice?["tasks"]?.arrayValue ?? []).map { Task($0, name: $0["name"]) }
+    own = (value["own"]?.arrayValue ?? []).compactMap { own in
+      Point(own, layerCount: layerCount).map {
+        Own(
+          name: own["name"]?.stringValue ?? "-", point: $0, task: Task(own, name: own["task"]))
+      }
+    }
     points = (value["points"]?.arrayValue ?? []).compactMap { Point($0, layerCount: layerCount) }
       .sorted { ($0.operations ?? 1) < ($1.operations ?? 1) }
   }
@@ -79,8 +94,8 @@ extension CalibrationRecord.Schedules.Point {
 }
 
 extension CalibrationRecord.Schedules.Task {
-  fileprivate init(_ value: JSONValue) {
-    name = value["name"]?.stringValue ?? "-"
+  fileprivate init(_ value: JSONValue, name: JSONValue?) {
+    self.name = name?.stringValue ?? "-"
     meanKL = value["mean_kl"]?.doubleValue
     agreement = value["agreement"]?.doubleValue
     heldOutMeanKL = value["holdout_mean_kl"]?.doubleValue

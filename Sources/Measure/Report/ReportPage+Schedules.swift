@@ -36,6 +36,7 @@ extension ReportPage {
               layerCount: record.layerCount
             ).markup, LayerBars.legend),
           chosenTasks(found)),
+        ownSchedules(found),
         tag(
           "details", tag("summary", "The front in numbers"), frontTable(found, named)),
       ])
@@ -165,6 +166,25 @@ extension ReportPage {
         ["task", "mean KL", "agreement"]
           + (isHeldOut ? ["kept apart: mean KL", "agreement"] : []), rows),
       tag("figcaption", .text(caption + ".")))
+  }
+
+  /// What each task alone would take, if that was looked for.
+  private func ownSchedules(_ found: CalibrationRecord.Schedules) -> Markup {
+    guard !found.own.isEmpty else { return .nothing }
+    let isHeldOut = found.own.contains { $0.task.heldOutMeanKL != nil }
+    let rows = found.own.map { own in
+      row(
+        [
+          printable(own.name), own.point.profile.bar, percent(own.point.operations, 0),
+          percent(own.point.keyValue, 0), nats(own.task.meanKL), percent(own.task.agreement),
+        ]
+          + (isHeldOut ? [nats(own.task.heldOutMeanKL), percent(own.task.heldOutAgreement)] : []))
+    }
+    return tag(
+      "details", tag("summary", "What each task alone would take"),
+      table(
+        ["profile", "layers", "FLOPs", "KV rows", "mean KL", "agreement"]
+          + (isHeldOut ? ["kept apart: mean KL", "agreement"] : []), rows))
   }
 
   private func frontTable(
