@@ -67,7 +67,7 @@ import Testing
       }
       let values = view.region.copy(view.byteRange)
       let floats = unsafe values.withUnsafeBytes { unsafe Array($0.bindMemory(to: Float.self)) }
-      let bytes = try TilePacker.pack(floats, columns: view.columns, encoding: encoding)
+      let bytes = try TilePacker.pack(floats, columns: view.columns, encoding: encoding).bytes
       result[key] = TensorView(
         ByteRegion(copying: bytes), offset: 0, shape: view.shape, encoding: encoding)
     }

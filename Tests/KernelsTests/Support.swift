@@ -36,7 +36,7 @@ func rows(_ values: [Float], width: Int) -> Rows {
 /// A tensor in memory, of values packed into an encoding.
 func tensor(_ values: [Float], _ shape: Shape, _ encoding: Encoding = .f32) throws -> TensorView {
   let columns = shape.dimensions.dropFirst().reduce(1, *)
-  let bytes = try TilePacker.pack(values, columns: columns, encoding: encoding)
+  let bytes = try TilePacker.pack(values, columns: columns, encoding: encoding).bytes
   return try #require(
     TensorView(ByteRegion(copying: bytes), offset: 0, shape: shape, encoding: encoding))
 }

@@ -5,7 +5,7 @@ import Testing
 @Suite struct TilePackerTests {
   @Test func f16TileHoldsOneColumnOf32Rows() throws {
     let values = (0..<40 * 3).map { Float($0) }
-    let bytes = try TilePacker.pack(values, columns: 3, encoding: .f16)
+    let bytes = try TilePacker.pack(values, columns: 3, encoding: .f16).bytes
     #expect(bytes.count == 2 * 3 * 64)
     func stored(_ row: Int, _ column: Int) -> UInt16 {
       let at = (row / 32 * 3 + column) * 64 + 2 * (row % 32)
@@ -19,7 +19,7 @@ import Testing
 
   @Test func bf16TileHoldsPairsOfColumns() throws {
     let values = (0..<33 * 3).map { Float($0) }
-    let bytes = try TilePacker.pack(values, columns: 3, encoding: .bf16)
+    let bytes = try TilePacker.pack(values, columns: 3, encoding: .bf16).bytes
     #expect(bytes.count == 2 * 2 * 128)
     func stored(_ row: Int, _ column: Int) -> UInt16 {
       let at = (row / 32 * 2 + column / 2) * 128 + 4 * (row % 32) + 2 * (column % 2)
@@ -36,7 +36,7 @@ import Testing
     values[0] = 127
     values[5] = -3
     values[33 + 32] = 254
-    let bytes = try TilePacker.pack(values, columns: 33, encoding: .q8)
+    let bytes = try TilePacker.pack(values, columns: 33, encoding: .q8).bytes
     #expect(bytes.count == 2 * 1088)
     #expect(bytes[0] == 0x00 && bytes[1] == 0x3C)  // row 0, columns 0..<32: scale 1
     #expect(bytes[2] == 0 && bytes[3] == 0)  // row 1: nothing there
@@ -51,7 +51,7 @@ import Testing
     var values = [Float](repeating: 0, count: 17 * 3)
     values.replaceSubrange(0..<3, with: [7, -3, 0])
     values[16 * 3 + 1] = 16
-    let bytes = try TilePacker.pack(values, columns: 3, encoding: .q4)
+    let bytes = try TilePacker.pack(values, columns: 3, encoding: .q4).bytes
     #expect(bytes.count == 576)
     // Row 0 has d = 1 or -1 and row 16 a multiple of its integer; decode by the page's formula.
     func decoded(_ row: Int, _ column: Int) -> Float {
@@ -212,7 +212,7 @@ import Testing
     rows.scales[0] = 0
     rows.scales[1] = 0x1p-24
     for compute in [nil, Compute(threads: 2)] {
-      let bytes = try TilePacker.pack(rows, on: compute)
+      let bytes = try TilePacker.pack(rows, on: compute).bytes
       let view = try #require(
         TensorView(
           ByteRegion(copying: bytes), offset: 0, shape: [rowCount, 96], encoding: encoding))
@@ -235,7 +235,7 @@ import Testing
       if encoding.hasMinimum { rows.minima = [-scale * Float(most) * 0.4] }
       let view = try #require(
         TensorView(
-          ByteRegion(copying: try TilePacker.pack(rows)), offset: 0, shape: [1, 32],
+          ByteRegion(copying: try TilePacker.pack(rows).bytes), offset: 0, shape: [1, 32],
           encoding: encoding))
       let back = TilePacker.unpack(view, rows: 0..<1)
       for index in 0..<32 {
@@ -286,7 +286,8 @@ import Testing
     let importance = (0..<256).map { $0 % 8 == 0 ? Float(50) : 0.5 }
     func back(_ importance: [Float]?) throws -> [Float] {
       let bytes = try TilePacker.pack(
-        values, columns: 256, encoding: encoding, importance: importance)
+        values, columns: 256, encoding: encoding, importance: importance
+      ).bytes
       return TilePacker.unpack(
         try #require(
           TensorView(ByteRegion(copying: bytes), offset: 0, shape: [64, 256], encoding: encoding)),
@@ -375,6 +376,24 @@ import Testing
       #expect(value.isNaN ? found.isNaN : found.bitPattern == value.bitPattern)
       #expect(bf16[Int(pattern)].bitPattern == UInt32(pattern) << 16)
     }
+  }
+
+  @Test(arguments: Encoding.allCases)
+  func errorsAreThoseOfTheDecodedRows(encoding: Encoding) throws {
+    var noise = Noise(seed: 21)
+    let values = noise.values(70 * 50)
+    let packed = try TilePacker.pack(values, columns: 50, encoding: encoding)
+    let view = try #require(
+      TensorView(
+        ByteRegion(copying: packed.bytes), offset: 0, shape: [70, 50], encoding: encoding))
+    var error = SquaredError()
+    for (value, decoded) in zip(values, TilePacker.unpack(view, rows: 0..<70)) {
+      let off = Double(decoded) - Double(value)
+      error.add(SquaredError(error: off * off, power: Double(value) * Double(value)))
+    }
+    #expect((encoding == .f32) == (error.error == 0))
+    #expect(abs(packed.error.error - error.error) <= 1e-12 * error.error)
+    #expect(abs(packed.error.power - error.power) <= 1e-12 * error.power)
   }
 
   @Test func parallelPackingGivesTheSameBytes() throws {

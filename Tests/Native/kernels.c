@@ -119,11 +119,12 @@ static void *encoded(vtw_encoding encoding, size_t rows, size_t columns) {
   for (size_t i = 0; i < rows * columns; i += 61) values[i] *= 20;
   size_t bytes = panel_bytes(encoding, columns);
   char *out = memory(panels_of(rows) * bytes);
+  double error[2];
   for (size_t p = 0; p < panels_of(rows); p++) {
     size_t count = rows - 32 * p < 32 ? rows - 32 * p : 32;
     AT("encoding %d, %zu x %zu", (int)encoding, rows, columns);
     expect(vtw_encode_panel(encoding, values + 32 * p * columns, NULL, count, columns,
-                            out + p * bytes) < 0, "values were refused");
+                            out + p * bytes, error) < 0, "values were refused");
   }
   free(values);
   return out;
@@ -631,6 +632,46 @@ static void check_add(const vtw_kernels *k, size_t count) {
 
 /* ---- all of them ---- */
 
+/* The bytes and errors of an encoder against those of plain C, from values and from integers. */
+static void check_encoder(vtw_instruction_set set, vtw_encoding encoding, size_t rows,
+                          size_t columns, int is_weighted) {
+  vtw_encoder encoders[2] = {vtw_encoder_for(VTW_GENERIC), vtw_encoder_for(set)};
+  const vtw_tile *form = vtw_tile_of(encoding);
+  size_t count = rows * columns, bytes = panel_bytes(encoding, columns);
+  size_t groups = form ? count / (size_t)form->group : 0;
+  float *values = noise(count, 1), *importance = noise(columns, 1);
+  float *scales = noise(groups, 0.1f), *minima = noise(groups, 1);
+  uint8_t *out[2] = {memory(bytes), memory(bytes)}, *integers = memory(count);
+  double errors[2][2] = {{0}};
+  for (size_t i = 0; i < count; i += 61) values[i] *= 20;
+  for (size_t c = 0; c < columns; c++) importance[c] = importance[c] * importance[c];
+  for (size_t i = 0; form && i < count; i++) integers[i] = random_bits() & ((1 << form->bits) - 1);
+  /* Some that f16 holds, and some groups that it does not hold at all. */
+  for (size_t i = 0; i < groups; i++)
+    if (i % 3 == 0) scales[i] = minima[i] = (float)random_in(-99, 99) / 64;
+    else if (i % 41 == 1) scales[i] *= 1e-6f;
+
+  AT("encoder of %d, %zu x %zu, weighted %d", (int)encoding, rows, columns, is_weighted);
+  for (int i = 0; i < 2; i++)
+    expect(encoders[i].values(encoding, values, is_weighted ? importance : NULL, rows, columns,
+                              out[i], errors[i]) < 0, "values were refused");
+  expect(memcmp(out[0], out[1], bytes) == 0, "other bytes");
+  expect(memcmp(errors[0], errors[1], sizeof errors[0]) == 0, "another error");
+  if (form && columns % (size_t)form->group == 0) {
+    for (int i = 0; i < 2; i++)
+      expect(encoders[i].integers(encoding, integers, scales, minima, rows, columns, out[i],
+                                  errors[i]) < 0, "integers were refused");
+    expect(memcmp(out[0], out[1], bytes) == 0, "other bytes of integers");
+    expect(memcmp(errors[0], errors[1], sizeof errors[0]) == 0, "another error of integers");
+  }
+  values[count / 2] = NAN;
+  for (int i = 0; i < 2; i++)
+    expect(encoders[i].values(encoding, values, NULL, rows, columns, out[i], errors[i]) ==
+               (ptrdiff_t)(count / 2), "NaN was not found");
+  free(values), free(importance), free(scales), free(minima);
+  free(out[0]), free(out[1]), free(integers);
+}
+
 static void check_kernels(vtw_instruction_set set) {
   const vtw_kernels *k = vtw_kernels_for(set);
   static const vtw_encoding encodings[] = {VTW_F32, VTW_F16, VTW_BF16, VTW_Q8, VTW_Q4,
@@ -638,7 +679,13 @@ static void check_kernels(vtw_instruction_set set) {
   for (size_t i = 0; i < sizeof encodings / sizeof *encodings; i++) {
     check_products(set, encodings[i]);
     check_not_finite(k, encodings[i]);
-    if (encodings[i] != VTW_F32) check_epilogues(k, encodings[i]);
+    if (encodings[i] == VTW_F32) continue;
+    check_epilogues(k, encodings[i]);
+    for (int is_weighted = 0; is_weighted < 2; is_weighted++) {
+      check_encoder(set, encodings[i], 32, 96, is_weighted);
+      check_encoder(set, encodings[i], 19, 80, is_weighted);
+      check_encoder(set, encodings[i], 7, 33, is_weighted);
+    }
   }
   check_exact_integers(set, VTW_Q8);
   check_exact_integers(set, VTW_Q4);

@@ -18,13 +18,13 @@ import VTWMFile
 
   private func pack(_ tensor: SourceTensor, _ encoding: Encoding) throws -> [Float] {
     var bytes: [UInt8]
-    if let integers = tensor.readIntegers(0..<tensor.rowCount, inParts: { $0(0..<tensor.rowCount) })
-    {
+    if let integers = tensor.readIntegers(0..<tensor.rowCount) {
       #expect(integers.encoding == encoding)
-      bytes = try TilePacker.pack(integers)
+      bytes = try TilePacker.pack(integers).bytes
     } else {
       bytes = try TilePacker.pack(
-        tensor.values(), columns: tensor.columnCount, encoding: encoding)
+        tensor.values(), columns: tensor.columnCount, encoding: encoding
+      ).bytes
     }
     let view = try #require(
       TensorView(
@@ -61,11 +61,7 @@ import VTWMFile
       let file = try GGUFFile(mapping: fixturePath(path))
       let tensor = try #require(file.tensors.first { $0.format.name == type })
       let values = tensor.values()
-      guard
-        let integers = tensor.readIntegers(
-          0..<tensor.rowCount,
-          inParts: { read in for row in 0..<tensor.rowCount { read(row..<row + 1) } })
-      else {
+      guard let integers = tensor.readIntegers(0..<tensor.rowCount) else {
         #expect(type == "Q2_K")
         continue
       }
@@ -85,13 +81,7 @@ import VTWMFile
         name: "x", region: whole.region,
         range: whole.range.lowerBound..<whole.range.lowerBound + 32 * 288, format: whole.format,
         shape: [32, 512], interleavedHeadSize: 8))
-    let integers = try #require(
-      tensor.readIntegers(
-        3..<31,
-        inParts: { read in
-          read(3..<17)
-          read(17..<31)
-        }))
+    let integers = try #require(tensor.readIntegers(3..<31))
     var values: [Float] = []
     tensor.readRows(3..<31, into: &values)
     #expect(values.indices.allSatisfy { integers.value(at: $0) == values[$0] })

@@ -84,4 +84,16 @@ extern const vtw_kernels vtw_kernels_avx2, vtw_kernels_avx512, vtw_kernels_avx51
 extern const vtw_kernels vtw_kernels_neon, vtw_kernels_neon_dot;
 #endif
 
+/* vtw_encode_panel and vtw_encode_integers of one instruction set; all give the same. */
+typedef struct {
+  ptrdiff_t (*values)(vtw_encoding, const float *values, const float *importance, size_t rows,
+                      size_t columns, uint8_t *out, double error[2]);
+  ptrdiff_t (*integers)(vtw_encoding, const uint8_t *integers, const float *scales,
+                        const float *minima, size_t rows, size_t columns, uint8_t *out,
+                        double error[2]);
+} vtw_encoder;
+
+/* The encoder of `set`, or that of VTW_GENERIC where it has none of its own. */
+vtw_encoder vtw_encoder_for(vtw_instruction_set set);
+
 #endif

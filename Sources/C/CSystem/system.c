@@ -81,6 +81,10 @@ int vtw_reserve(int descriptor, uint64_t size) {
   return errno == EOPNOTSUPP || errno == ENOSYS ? 0 : -errno;
 }
 
+void vtw_start_writeback(int descriptor, uint64_t offset, uint64_t size) {
+  sync_file_range(descriptor, (off64_t)offset, (off64_t)size, SYNC_FILE_RANGE_WRITE);
+}
+
 int vtw_copy_range(int from, uint64_t from_offset, int to, uint64_t to_offset, uint64_t size) {
   off64_t source = (off64_t)from_offset, target = (off64_t)to_offset;
   while (size > 0) {

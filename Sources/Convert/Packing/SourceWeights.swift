@@ -86,16 +86,14 @@ package final class SourceWeights {
     let columns = max(1, source.columnCount)
     let tileRows = view.encoding.tileRows
     let blockRows = max(1, Self.blockBytes / (4 * columns * tileRows)) * tileRows
-    var values: [Float] = []
     var offset = view.byteRange.lowerBound
     for first in stride(from: 0, to: source.rowCount, by: blockRows) {
       let rows = first..<min(first + blockRows, source.rowCount)
-      source.readRows(rows, into: &values)
       do {
         let packed = try TilePacker.pack(
-          values, columns: columns, encoding: view.encoding, on: compute)
-        region.fill(offset, with: packed)
-        offset += packed.count
+          source.readRows(rows), columns: columns, encoding: view.encoding, on: compute)
+        region.fill(offset, with: packed.bytes)
+        offset += packed.bytes.count
       } catch {
         throw InputError(
           source.region.name,

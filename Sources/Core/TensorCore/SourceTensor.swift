@@ -126,8 +126,15 @@ package struct SourceTensor: Sendable {
     }
   }
 
-  /// Writes the given rows as f32 to `output`, which has room for them.
-  @unsafe package func readRows(_ rows: Range<Int>, to output: UnsafeMutablePointer<Float>) {
+  /// The given rows as f32, row after row; see `readRows(_:into:)`.
+  package func readRows(_ rows: Range<Int>) -> [Float] {
+    unsafe Array(unsafeUninitializedCapacity: rows.count * columnCount) { values, filled in
+      if let output = values.baseAddress { unsafe readRows(rows, to: output) }
+      filled = rows.count * columnCount
+    }
+  }
+
+  private func readRows(_ rows: Range<Int>, to output: UnsafeMutablePointer<Float>) {
     guard let decode = unsafe format.decode else {
       preconditionFailure("'\(name)' is \(format.name)")
     }
@@ -137,12 +144,7 @@ package struct SourceTensor: Sendable {
   }
 
   /// The given rows as integers; nil unless the format is made of some.
-  ///
-  /// - Parameter share: how rows are shared out: calls its argument for ranges that make up `rows`,
-  ///   in any order and at the same time.
-  package func readIntegers(
-    _ rows: Range<Int>, inParts share: (_ read: (Range<Int>) -> Void) -> Void
-  ) -> IntegerRows? {
+  package func readIntegers(_ rows: Range<Int>) -> IntegerRows? {
     guard let source = format.integers else { return nil }
     var result = IntegerRows(
       encoding: source.encoding, rowCount: rows.count, columnCount: columnCount)
@@ -153,13 +155,10 @@ package struct SourceTensor: Sendable {
           guard let integers = integers.baseAddress, let scales = scales.baseAddress,
             let minima = minima.baseAddress
           else { return }
-          share { part in
-            let first = part.lowerBound - rows.lowerBound
-            forEachRun(of: part) { place, blocks, count in
-              unsafe source.read(
-                integers + (first + place) * columnCount, scales + (first + place) * groups,
-                minima + (first + place) * groups, blocks, count)
-            }
+          forEachRun(of: rows) { place, blocks, count in
+            unsafe source.read(
+              integers + place * columnCount, scales + place * groups, minima + place * groups,
+              blocks, count)
           }
         }
       }

@@ -170,6 +170,11 @@ final class PendingFile {
     guard code == 0 else { throw failure(code) }
   }
 
+  /// Has bytes that were written go to the disk, so that little is left to do in `commit`.
+  func startWriteback(_ range: Range<Int>) {
+    vtw_start_writeback(descriptor, UInt64(range.lowerBound), UInt64(range.count))
+  }
+
   /// Copies `range` of `source` to `offset`; blocks are shared where the file system can.
   func copy(_ range: Range<Int>, of source: VTWMFile, to offset: Int) throws(InputError) {
     let result = vtw_copy_range(

@@ -94,8 +94,12 @@ package final class VTWMWriter {
   private let tokenizer: Payload
   private let template: Payload
 
+  // Bytes that are left to the system's own pace: small against any disk's cache.
+  private static let writebackBytes = 16 << 20
+
   // Progress
   private var tensorIndex = 0
+  private var writtenBack = 0
   private var open: (written: Int, checksum: CRC32)?
   private var groupDigests: [(digest: [UInt8], crc: UInt32)] = []
   private var digest = SHA256Digest()
@@ -318,8 +322,13 @@ package final class VTWMWriter {
     precondition(
       bytes.count <= tensor.range.count - state.written,
       "\(tensor.key) has \(tensor.range.count) bytes; \(state.written + bytes.count) came")
-    try unsafe file.write(
-      bytes, at: groupStarts[tensor.group] + tensor.range.lowerBound + state.written)
+    let start = groupStarts[tensor.group] + tensor.range.lowerBound + state.written
+    try unsafe file.write(bytes, at: start)
+    let end = start + bytes.count
+    if end - writtenBack >= Self.writebackBytes {
+      file.startWriteback(writtenBack..<end)
+      writtenBack = end
+    }
     unsafe state.checksum.update(bytes)
     unsafe digest.update(bytes)
     state.written += bytes.count

@@ -15,179 +15,132 @@ package struct UnpackableValue: Error, Equatable {
   }
 }
 
+/// Rows of a matrix in an encoding.
+package struct PackedRows: Equatable, Sendable {
+  /// Whole panels, as `TileLayout` counts them.
+  package let bytes: [UInt8]
+  /// How far they lie from what they were made of.
+  package let error: SquaredError
+}
+
 /// Encodes matrices into the tiles of `formats/encodings.md`, and decodes them.
 package enum TilePacker {
-  /// Encodes consecutive panels of a matrix.
+  /// Encodes values.
   ///
   /// - Parameters:
-  ///   - rows: row-major values, whole rows; all but the last panel are complete.
+  ///   - values: row-major, whole rows.
   ///   - importance: what the squared error in each column counts in the search for scales of
   ///     quantised encodings; nil for all the same.
-  ///   - out: exactly the bytes of these panels, as `TileLayout` counts them.
   ///   - compute: shares the panels out to its threads, if given.
   /// - Throws: `UnpackableValue`, the first in row order within its panel.
   package static func pack(
-    _ rows: Span<Float>, columns: Int, encoding: Encoding, importance: [Float]? = nil,
-    into out: inout MutableRawSpan, on compute: Compute? = nil
-  ) throws(UnpackableValue) {
-    let rowCount = columns == 0 ? 0 : rows.count / columns
-    guard let layout = TileLayout(encoding, rows: rowCount, columns: columns) else {
-      preconditionFailure("\(rowCount) x \(columns) is no matrix")
-    }
-    precondition(
-      rows.count == rowCount * columns && out.byteCount == layout.byteCount,
-      "\(rows.count) values of \(columns) columns into \(out.byteCount) bytes")
+    _ values: [Float], columns: Int, encoding: Encoding, importance: [Float]? = nil,
+    on compute: Compute? = nil
+  ) throws(UnpackableValue) -> PackedRows {
+    let rowCount = columns == 0 ? 0 : values.count / columns
+    precondition(values.count == rowCount * columns, "\(values.count) values, \(columns) columns")
     precondition(
       importance.map { $0.count == columns } ?? true,
       "importance of \(importance?.count ?? 0) columns for \(columns)")
-    let tileRows = encoding == .f32 ? 32 : encoding.tileRows
-    let panelBytes = encoding == .f32 ? 32 * columns * 4 : layout.panelBytes
-    let panels = (rowCount + tileRows - 1) / tileRows
-    var failure: Int?
-    unsafe rows.withUnsafeBufferPointer { values in
-      unsafe out.withUnsafeMutableBytes { bytes in
-        unsafe (importance ?? []).withUnsafeBufferPointer { importances in
-          guard let values = values.baseAddress, let bytes = bytes.baseAddress else { return }
-          let weights = unsafe importance == nil ? nil : importances.baseAddress
-          failure = Self.firstFailure(in: panels, tileRows * columns, on: compute) { panel in
-            let first = panel * tileRows
-            return unsafe vtw_encode_panel(
-              encoding.code, values + first * columns, weights, min(tileRows, rowCount - first),
-              columns, bytes + panel * panelBytes)
-          }
+    return try unsafe values.withUnsafeBufferPointer { (values) throws(UnpackableValue) in
+      try unsafe (importance ?? []).withUnsafeBufferPointer { (weights) throws(UnpackableValue) in
+        try unsafe packPanels(rowCount, columns, encoding, on: compute) { rows, out, sums in
+          guard let values = values.baseAddress else { return -1 }
+          return unsafe vtw_encode_panel(
+            encoding.code, values + rows.lowerBound * columns,
+            importance == nil ? nil : weights.baseAddress, rows.count, columns, out, sums)
+        } value: {
+          unsafe values[$0]
         }
       }
     }
-    if let failure {
-      throw UnpackableValue(
-        row: failure / columns, column: failure % columns, value: rows[failure])
-    }
   }
 
-  /// Encodes all panels; where the first value lies that one could not hold.
-  ///
-  /// - Parameters:
-  ///   - size: values of a panel.
-  ///   - encode: encodes a panel, and gives -1 or the place in it of such a value.
-  private static func firstFailure(
-    in panels: Int, _ size: Int, on compute: Compute?, encode: (Int) -> Int
-  ) -> Int? {
-    var failures = [Int](repeating: -1, count: panels)
-    unsafe failures.withUnsafeMutableBufferPointer { failures in
-      guard let failures = failures.baseAddress else { return }
-      func encodePanel(_ panel: Int) { unsafe failures[panel] = encode(panel) }
-      if let compute {
-        compute.parallel(panels, encodePanel)
-      } else {
-        for panel in 0..<panels { encodePanel(panel) }
-      }
-    }
-    return failures.firstIndex { $0 >= 0 }.map { $0 * size + failures[$0] }
-  }
-
-  /// Packs whole panels whose numbers are integers already, which stay what they are.
+  /// Encodes numbers that are integers already, which stay what they are.
   ///
   /// - Throws: `UnpackableValue`, the first in row order within its panel.
   package static func pack(
     _ rows: IntegerRows, on compute: Compute? = nil
-  ) throws(UnpackableValue) -> [UInt8] {
+  ) throws(UnpackableValue) -> PackedRows {
     let encoding = rows.encoding, columns = rows.columnCount
     let groups = columns / encoding.scaleColumns
-    guard let layout = TileLayout(encoding, rows: rows.rowCount, columns: columns),
-      columns.isMultiple(of: encoding.scaleColumns), rows.integers.count == rows.rowCount * columns,
-      rows.scales.count == rows.rowCount * groups, rows.minima.count == rows.scales.count
-    else { preconditionFailure("\(rows.rowCount) x \(columns) as integers of \(encoding.name)") }
-    var bytes = [UInt8](repeating: 0, count: layout.byteCount)
-    let tileRows = encoding.tileRows
-    var failure: Int?
-    unsafe rows.integers.withUnsafeBufferPointer { integers in
-      unsafe rows.scales.withUnsafeBufferPointer { scales in
-        unsafe rows.minima.withUnsafeBufferPointer { minima in
-          unsafe bytes.withUnsafeMutableBytes { bytes in
+    precondition(
+      columns.isMultiple(of: encoding.scaleColumns)
+        && rows.integers.count == rows.rowCount * columns
+        && rows.scales.count == rows.rowCount * groups && rows.minima.count == rows.scales.count,
+      "\(rows.rowCount) x \(columns) as integers of \(encoding.name)")
+    return try unsafe packPanels(rows.rowCount, columns, encoding, on: compute) {
+      panel, out, sums in
+      unsafe rows.integers.withUnsafeBufferPointer { integers in
+        unsafe rows.scales.withUnsafeBufferPointer { scales in
+          unsafe rows.minima.withUnsafeBufferPointer { minima in
             guard let integers = integers.baseAddress, let scales = scales.baseAddress,
-              let minima = minima.baseAddress, let bytes = bytes.baseAddress
-            else { return }
-            failure = Self.firstFailure(
-              in: layout.paddedRows / tileRows, tileRows * columns, on: compute
-            ) { panel in
-              let first = panel * tileRows
-              return unsafe vtw_encode_integers(
-                encoding.code, integers + first * columns, scales + first * groups,
-                minima + first * groups, min(tileRows, rows.rowCount - first), columns,
-                bytes + panel * layout.panelBytes)
-            }
+              let minima = minima.baseAddress
+            else { return -1 }
+            let first = panel.lowerBound
+            return unsafe vtw_encode_integers(
+              encoding.code, integers + first * columns, scales + first * groups,
+              minima + first * groups, panel.count, columns, out, sums)
           }
         }
       }
+    } value: {
+      rows.value(at: $0)
     }
-    if let failure {
-      throw UnpackableValue(
-        row: failure / columns, column: failure % columns, value: rows.value(at: failure))
-    }
-    return bytes
   }
 
-  /// A whole matrix as bytes.
-  package static func pack(
-    _ values: [Float], columns: Int, encoding: Encoding, importance: [Float]? = nil,
-    on compute: Compute? = nil
-  ) throws(UnpackableValue) -> [UInt8] {
-    let rows = columns == 0 ? 0 : values.count / columns
-    guard let layout = TileLayout(encoding, rows: rows, columns: columns) else {
-      preconditionFailure("\(rows) x \(columns) is no matrix")
-    }
-    var bytes = [UInt8](repeating: 0, count: layout.byteCount)
-    var span = bytes.mutableSpan
-    var raw = unsafe span.mutableBytes
-    try pack(
-      values.span, columns: columns, encoding: encoding, importance: importance, into: &raw,
-      on: compute)
-    return bytes
-  }
+  // As many as make a panel of any tiled encoding.
+  private static let panelRows = 32
 
-  /// How far packed panels lie from the values that they were made of; the same for any number of
-  /// threads.
+  /// Encodes all panels, which are the same for any number of threads.
   ///
   /// - Parameters:
-  ///   - packed: what `pack` made of `values` in a tiled encoding.
-  package static func error(
-    of packed: [UInt8], from values: [Float], columns: Int, encoding: Encoding,
-    on compute: Compute? = nil
-  ) -> SquaredError {
-    let rows = columns == 0 ? 0 : values.count / columns
-    guard encoding != .f32, rows > 0 else { return SquaredError() }
-    guard let layout = TileLayout(encoding, rows: rows, columns: columns),
-      layout.byteCount == packed.count
-    else { preconditionFailure("\(packed.count) bytes for \(rows) x \(columns)") }
-    let panels = layout.paddedRows / encoding.tileRows
+  ///   - encode: writes the panel of some rows, adds to the two sums of `SquaredError`, and returns
+  ///     -1 or the place in the panel of a value that the encoding cannot hold.
+  ///   - value: the value at a place of the matrix.
+  @unsafe private static func packPanels(
+    _ rowCount: Int, _ columns: Int, _ encoding: Encoding, on compute: Compute?,
+    encode: (
+      _ rows: Range<Int>, UnsafeMutableRawPointer, UnsafeMutablePointer<Double>
+    ) -> Int,
+    value: (Int) -> Float
+  ) throws(UnpackableValue) -> PackedRows {
+    guard let layout = TileLayout(encoding, rows: rowCount, columns: columns) else {
+      preconditionFailure("\(rowCount) x \(columns) is no matrix")
+    }
+    let panels = (rowCount + panelRows - 1) / panelRows
+    let panelBytes = layout.panelBytes * (panelRows / encoding.tileRows)
+    var failures = [Int](repeating: -1, count: panels)
     var sums = [Double](repeating: 0, count: 2 * panels)
-    unsafe values.withUnsafeBufferPointer { values in
-      unsafe packed.withUnsafeBytes { packed in
+    let bytes = unsafe [UInt8](unsafeUninitializedCapacity: layout.byteCount) { out, filled in
+      unsafe failures.withUnsafeMutableBufferPointer { failures in
         unsafe sums.withUnsafeMutableBufferPointer { sums in
-          guard let values = values.baseAddress, let packed = packed.baseAddress,
-            let sums = sums.baseAddress
-          else { return }
-          let measurePanel = { (panel: Int) in
-            let first = panel * encoding.tileRows
-            unsafe withUnsafeTemporaryAllocation(of: Float.self, capacity: columns) { row in
-              unsafe vtw_panel_error(
-                encoding.code, values + first * columns, min(encoding.tileRows, rows - first),
-                columns, packed + panel * layout.panelBytes, row.baseAddress, sums + 2 * panel)
+          if let out = out.baseAddress, let sums = sums.baseAddress {
+            func encodePanel(_ panel: Int) {
+              let first = panel * panelRows
+              unsafe failures[panel] = unsafe encode(
+                first..<min(first + panelRows, rowCount), out + panel * panelBytes, sums + 2 * panel
+              )
             }
-          }
-          if let compute {
-            compute.parallel(panels, measurePanel)
-          } else {
-            for panel in 0..<panels { measurePanel(panel) }
+            if let compute {
+              compute.parallel(panels, encodePanel)
+            } else {
+              for panel in 0..<panels { encodePanel(panel) }
+            }
           }
         }
       }
+      filled = layout.byteCount
     }
-    var total = SquaredError()
+    if let panel = failures.firstIndex(where: { $0 >= 0 }) {
+      let place = panel * panelRows * columns + failures[panel]
+      throw UnpackableValue(row: place / columns, column: place % columns, value: value(place))
+    }
+    var error = SquaredError()
     for panel in 0..<panels {
-      total.add(SquaredError(error: sums[2 * panel], power: sums[2 * panel + 1]))
+      error.add(SquaredError(error: sums[2 * panel], power: sums[2 * panel + 1]))
     }
-    return total
+    return PackedRows(bytes: bytes, error: error)
   }
 
   /// Decodes rows of a tensor of any encoding, row-major: the portable truth.

@@ -33,7 +33,7 @@ int vtw_supports(vtw_instruction_set set);
 /* The kernels of `set`, or those of VTW_GENERIC where this build has none for it. */
 const vtw_kernels *vtw_kernels_for(vtw_instruction_set set);
 
-/* ---- encodings: conversion of values (tiles.c) ---- */
+/* ---- encodings: conversion of values (quantise.c, tiles.c) ---- */
 
 /* Raw values are those of the file. */
 typedef enum {
@@ -49,11 +49,12 @@ typedef enum {
 
 /* Encodes one panel: `rows` x `columns` values (rows <= 32 for tiled encodings) become the bytes of
  * one panel at `out`, padding included.  Returns -1, or the index (row * columns + column) of the
- * first value that is not finite or too large for the encoding.
+ * first value that is not finite or too large for the encoding.  Any instruction set gives the same.
  *   importance: [columns] weights of the squared error per input column for q4...q8, or NULL for
- *     equal ones; a group with one that is negative or not finite counts as equal too */
+ *     equal ones; a group with one that is negative or not finite counts as equal too
+ *   error: error[0] += sum (decoded - value)^2, error[1] += sum value^2 */
 ptrdiff_t vtw_encode_panel(vtw_encoding encoding, const float *values, const float *importance,
-                           size_t rows, size_t columns, void *out);
+                           size_t rows, size_t columns, void *out, double error[2]);
 
 /* The same for numbers that are integers already, as those of other block formats are: row r and
  * column c is s (u - zero), or s u + m in an affine encoding, with zero = 2^(bits - 1).  What f16
@@ -62,17 +63,12 @@ ptrdiff_t vtw_encode_panel(vtw_encoding encoding, const float *values, const flo
  *   scales, minima: [rows][columns / group], where a group is 16 columns for q6 and 32 for others;
  *     minima are of affine encodings only */
 ptrdiff_t vtw_encode_integers(vtw_encoding encoding, const uint8_t *integers, const float *scales,
-                              const float *minima, size_t rows, size_t columns, void *out);
+                              const float *minima, size_t rows, size_t columns, void *out,
+                              double error[2]);
 
 /* Decodes row `row` of the matrix at `weights` to out[columns].  The portable truth. */
 void vtw_decode_row(vtw_encoding encoding, const void *weights, size_t columns, size_t row,
                     float *out);
-
-/* How far a packed panel lies from the values that it was made of, in a fixed order and f64:
- * sums[0] += sum (decoded - value)^2, sums[1] += sum value^2.
- *   row: [columns], overwritten */
-void vtw_panel_error(vtw_encoding encoding, const float *values, size_t rows, size_t columns,
-                     const void *packed, float *row, double sums[2]);
 
 /* Widens `count` little-endian f16 or bf16 values (f32: copies) at any byte alignment. */
 void vtw_widen(vtw_encoding encoding, const void *bytes, size_t count, float *out);

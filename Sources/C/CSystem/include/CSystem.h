@@ -38,6 +38,10 @@ int vtw_rename_new(const char *from, const char *to);
  * 0 or -errno. */
 int vtw_reserve(int descriptor, uint64_t size);
 
+/* Has the system write these bytes to the disk soon, rather than all of a large file in the end.  Only
+ * a hint. */
+void vtw_start_writeback(int descriptor, uint64_t offset, uint64_t size);
+
 /* Copies `size` bytes from one file to another at the given offsets without passing them through
  * this process; the file system shares the blocks where it can.  0 or -errno; -ENOTSUP if these two
  * files cannot be copied so, with any part of the target written. */
