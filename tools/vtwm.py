@@ -991,16 +991,44 @@ def calibration(args):
             ]
             check_migration(task, [sample["migration"] for sample in chosen if "migration" in sample], record["layers"])
             check_packing(task, [sample["packing"] for sample in chosen if "packing" in sample])
+        if "schedules" in record:
+            check_points(record, measured)
         print(f"{len(measured)} measured samples give these curves")
+
+
+def key(point):
+    """Names a schedule: where visual rows freeze and leave, or the layers that update them."""
+    return (point["freeze"], point["withdraw"]) if "freeze" in point else tuple(point["updated"])
+
+
+def check_points(record, measured):
+    """Takes the loss of every schedule that freezes from the samples once more."""
+    found = record["schedules"]
+    known = [(sample, {key(point): point for point in sample.get("schedules", [])}) for sample in measured]
+    for point in found["points"]:
+        if "freeze" in point and point["freeze"] == point["withdraw"]:
+            continue
+        for prefix, held_out in (("", False), ("holdout_", True)):
+            tasks = {}
+            for sample, schedules in known:
+                if sample["held_out"] == held_out:
+                    need(key(point) in schedules, f"schedules: {sample['id']!a} lacks {key(point)}")
+                    tasks.setdefault(sample["task"], []).append(schedules[key(point)])
+            losses = [sum(int(kl) for part in parts for kl in part["kl"]) * 2.0 ** -40
+                      / sum(len(part["kl"]) for part in parts) for parts in tasks.values()]
+            shares = ["".join(part["agrees"] for part in parts) for parts in tasks.values()]
+            need(bool(tasks) == (prefix + "worst_mean_kl" in point), "schedules: statistics and record differ in samples")
+            if tasks:
+                agreement = min(share.count("1") / len(share) for share in shares)
+                need(math.isclose(point[prefix + "worst_mean_kl"], max(losses), rel_tol=1e-12)
+                     and math.isclose(point[prefix + "least_agreement"], agreement, rel_tol=1e-12),
+                     f"schedules: {key(point)} loses {max(losses)} and agrees in {agreement} by the statistics")
 
 
 def check_schedules(record):
     """Takes the front and the choice from the points of `schedules` once more."""
     found, layers = record["schedules"], record["layers"]
     points, chosen = found["points"], found["chosen"]
-
-    def key(point):
-        return (point["freeze"], point["withdraw"]) if "freeze" in point else tuple(point["updated"])
 
     known = {key(point): point for point in points}
     need(key(chosen) in known and len(known) == len(points), "schedules: a point stands twice, or the chosen one not at all")
@@ -1012,7 +1040,7 @@ def check_schedules(record):
     print(f"schedule {chosen['name']!a}: {key(chosen)}, {chosen['flops_ratio']:.3f} of the FLOPs")
     if found["method"] not in ("auto", "freeze") or record["criterion"]["rule"] == "budget" or found["objective"] == "time":
         return
-    frozen = [a for a in range(layers) if known[a, layers]["passes"]]
+    frozen = [a for a in range(layers) if known.get((a, layers), {"passes": False})["passes"]]
     allowed = {(min(frozen, default=layers), layers)}
     if found["method"] == "auto":
         allowed.add((record["k"], record["k"]))
@@ -1025,6 +1053,9 @@ def check_schedules(record):
     cost = "kv_ratio" if found["objective"] == "kv" else "flops_ratio"
     best = min((known[point][cost], known[point]["flops_ratio"]) for point in allowed)
     need((chosen[cost], chosen["flops_ratio"]) == best, "schedules: another one is cheaper")
+    for own in found.get("own", []):
+        need(key(own) in known and own["flops_ratio"] == known[key(own)]["flops_ratio"], f"schedules: {own['name']!a} was not measured")
+        need(own[cost] <= chosen[cost], f"schedules: {own['name']!a} costs more than for all tasks")
 
 
 QUANTITIES = ("system", "visual", "question", "answer", "change")
@@ -1073,6 +1104,8 @@ def merged_statistics(paths, layers):
             need(len(sample["kl"]) == len(sample["agrees"]) == layers and 1 <= count <= part["answer_tokens"]
                  and all(len(row) == count for row in rows), f"{path}: {sample['id']!a} has rows of other lengths")
             packing = sample.get("packing", {"kl": [], "agrees": ""})
+            for point in sample.get("schedules", []):
+                need(len(point["kl"]) == len(point["agrees"]) == count, f"{path}: {sample['id']!a} has a wrong 'schedules'")
             need(own[-1] == ("packing" in sample)
                  and len(packing["kl"]) == len(packing["agrees"]) == (count if own[-1] else 0),
                  f"{path}: {sample['id']!a} has a wrong 'packing'")

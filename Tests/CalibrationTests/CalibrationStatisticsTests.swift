@@ -1,3 +1,4 @@
+import Architecture
 import Calibration
 import SampleSets
 import TensorCore
@@ -18,15 +19,23 @@ import Testing
     var random = SplitMix64(seed: UInt64(index))
     let positions = 1 + index % 3
     let kl = (0..<2).map { _ in (0..<positions).map { _ in Double(random.next() >> 12) * 0x1p-40 } }
-    return .init(
-      isHeldOut: index % 4 == 3,
-      SampleDivergence(
-        task: index % 2 == 0 ? "é" : "b", id: "s\(index)",
-        kl: index == 5 ? kl.map { $0.map { _ in .infinity } } : kl,
-        agrees: kl.map { row in row.map { $0 < 1 } },
-        migration: index % 5 == 2
-          ? nil
-          : SampleMigration(question: sums(index, &random), answer: sums(1, &random))))
+    var divergence = SampleDivergence(
+      task: index % 2 == 0 ? "é" : "b", id: "s\(index)",
+      kl: index == 5 ? kl.map { $0.map { _ in .infinity } } : kl,
+      agrees: kl.map { row in row.map { $0 < 1 } },
+      migration: index % 5 == 2
+        ? nil
+        : SampleMigration(question: sums(index, &random), answer: sums(1, &random)))
+    if index % 3 == 1 {
+      divergence.promptRows = PromptRows(text: index, visual: 9)
+      for states in [[.frozen, .withdrawn], [.full, .frozen], [.frozen, .full]]
+        as [[ScheduleProfile.VisualState]]
+      {
+        divergence.schedules[states] = AnswerDivergence(
+          kl: kl[0].map { $0 + 1 }, agrees: kl[0].map { $0 < 1 })
+      }
+    }
+    return .init(isHeldOut: index % 4 == 3, divergence)
   }
 
   private static func sums(_ rows: Int, _ random: inout SplitMix64) -> SampleMigration.Sums {
@@ -71,6 +80,25 @@ import Testing
     #expect(infinite.kl[0].allSatisfy { $0 == 0x1p24 })
   }
 
+  /// What a search adds to samples that are measured counts once, whatever is known already.
+  @Test func schedulesAreAddedToSamples() {
+    var statistics = Self.statistics(Array(0..<12))
+    let before = statistics.json.text
+    var known = Self.sample(4).divergence
+    let other = AnswerDivergence(
+      kl: known.kl[0].map { _ in 7 }, agrees: known.kl[0].map { _ in true })
+    for states in Array(known.schedules.keys) { known.schedules[states] = other }
+    statistics.add(schedules: [known])
+    #expect(statistics.json.text == before)
+    known.schedules[[.frozen, .frozen]] = other
+    known.id = "s5"
+    statistics.add(schedules: [known])
+    let found = statistics.measured.first { $0.divergence.id == "s5" }?.divergence
+    #expect(found?.schedules.count == 4 && found?.schedules[[.frozen, .frozen]] == other)
+    let rows = PromptRows(text: 1 + 4 + 7 + 10 + 4, visual: 5 * 9)
+    #expect(statistics.promptRows == rows)
+  }
+
   private func example(_ name: String) throws -> CalibrationStatistics {
     let path = repositoryPath("formats/examples/\(name)")
     let example = try CalibrationStatistics(at: path)
@@ -87,7 +115,13 @@ import Testing
     let samples = found.divergences(heldOut: false)
     let tick = 0x1p-40
     #expect(samples[0].packing == AnswerDivergence(kl: [0, tick], agrees: [true, false]))
-    #expect(samples[1].migration == nil)
+    #expect(samples[1].migration == nil && samples[1].schedules.isEmpty)
+    #expect(samples[0].promptRows == PromptRows(text: 12, visual: 576))
+    let infinite = try #require(samples[0].schedules[[.frozen, .full]])
+    #expect(infinite.kl == [4 * tick, 0x1p24] && infinite.agrees == [true, false])
+    #expect(
+      samples[0].schedules[[.frozen, .frozen]]
+        == AnswerDivergence(kl: [6 * tick, 5 * tick], agrees: [true, true]))
     #expect(
       samples[2].migration
         == SampleMigration(
@@ -186,6 +220,12 @@ import Testing
     ("\"rows\":1", "\"rows\":-1", "sample 0: 'migration'"),
     ("\"sums\":[[", "\"sums\":[[-", "sample 0: 'migration'"),
     ("\"question\":{", "\"other\":{", "sample 0: 'migration'"),
+    ("\"visual\":9", "\"visual\":-9", "'prompt'"),
+    ("\"schedules\":[{", "\"schedules\":[{},{", "'schedules'"),
+    ("\"updated\":[1]", "\"updated\":[2]", "'schedules'"),
+    ("\"freeze\":1,", "\"freeze\":3,", "'schedules'"),
+    ("\"freeze\":1,\"withdraw\":2", "\"freeze\":0,\"withdraw\":1", "'schedules'"),
+    ("\"updated\":[1],\"kl\":[", "\"updated\":[1],\"kl\":[1,", "'schedules'"),
   ])
   func damagedFilesAreRefused(old: String, new: String, says: String) throws {
     let text = Self.statistics(Array(0..<12)).json.text

@@ -136,6 +136,49 @@ import Testing
     #expect(try #require(blind["accuracy_difference"]?.doubleValue) < -0.3)
     let table = try evaluate([file, Self.heldOut, "--limit", "6", "--all-profiles"])
     #expect(table.output.contains("profile relation, K ="), "\(table.output)")
+    // The held-out set has tasks without a profile.
+    #expect(!table.output.contains("own"))
+  }
+
+  /// Schedules that freeze are named by their layers, and tasks may each run under their own.
+  @Test func schedulesAreNamedByTheirLayers() throws {
+    let set = repositoryPath("tools/demo-llava/calib")
+    let file = try packDemo(
+      [
+        "--calib", "colors=\(set)/colors", "--calib", "relation=\(set)/relation", "--schedule",
+        "auto",
+      ])
+    let tasks = ["colors", "relation"].map { "\($0)=\(Self.heldOut)/\($0)" }
+    let arguments = [file] + tasks + ["--limit", "6", "--all-profiles", "--schedule", "layers=0,3"]
+    let done = try evaluate(arguments + ["--json", "--results", folder.path("r.jsonl")])
+    try #require(done.status == 0, "\(done.errors)")
+    let profiles = try done.json["profiles"]?.arrayValue ?? []
+    let last = try #require(profiles.last)
+    #expect(last["name"]?.stringValue == "layers=0,3" && last["k"] == 12)
+    #expect(
+      last["schedule"]
+        == [[0, 1, "full"], [1, 3, "frozen"], [3, 4, "full"], [4, 12, "frozen"]])
+    let own = try #require(try done.json["own_profiles"]?.arrayValue)
+    #expect(own.first?["profiles"] == ["colors": "colors", "relation": "relation"])
+    for result in own {
+      // A task's row is that of its profile.
+      for (task, name) in result["profiles"]?.objectValue?.members ?? [] {
+        let profile = try #require(profiles.first { $0["name"] == name })
+        func row(_ value: JSONValue) -> JSONValue? {
+          value["tasks"]?.arrayValue?.first { $0["name"]?.stringValue == task }
+        }
+        #expect(row(result) == row(profile) && row(result) != nil)
+      }
+    }
+    let header = try JSONValue(
+      parsing: Array(
+        try fileBytes(at: folder.path("r.jsonl"), limit: 1 << 20).prefix { $0 != 0x0A }),
+      file: "r.jsonl")
+    #expect(header["schedules"]?.arrayValue?.last?["segments"] == last["schedule"])
+    let table = try evaluate(arguments)
+    #expect(table.output.contains("profile auto, █"), "\(table.output)")
+    #expect(table.output.contains("profile layers=0,3, █▒▒█▒▒▒▒▒▒▒▒ visual rows are frozen in 10"))
+    #expect(table.output.contains("each task's own profile\n"))
   }
 
   // MARK: Stopping and going on

@@ -117,6 +117,13 @@ import Testing
 
     let overview = try Programs.run("vtwinfo", [set]).output
     #expect(overview.contains(" auto: visual rows are frozen from layer"))
+    let drawn = try Programs.run("vtwinfo", [set, "--report", folder.path("r.html")])
+    #expect(drawn.status == 0, "\(drawn.errors)")
+    let report = try WellFormedPage(
+      String(decoding: fileBytes(at: folder.path("r.html"), limit: 1 << 26), as: UTF8.self))
+    #expect(report.texts("h2").contains("Schedules beyond withdrawal"))
+    #expect(report.texts("text").filter { $0 == "auto" }.count == 2)
+    #expect(report.texts("td").contains(fixed(loss, 5)))
     let page = try Programs.run("vtwinfo", [set, "--calibration"]).output
     #expect(page.contains("schedules beyond withdrawal (auto, by flops): 'auto' was chosen"))
     let bench = try Programs.run(
@@ -171,6 +178,133 @@ import Testing
     #expect(plan.contains("███▒▒▒▒·····") && plan.contains("profile auto"))
   }
 
+  /// Measured at once, in shards, from what an earlier run without a search kept, or after an end at
+  /// any sample: the same file.
+  @Test func anySplitOfASearchGivesTheSameFile() throws {
+    let set = ["--calib", Self.calibration, "--calib-limit", "36", "--eta", "0.003"]
+    func same(_ name: String, _ whole: String) throws {
+      #expect(
+        try fileBytes(at: folder.path(name), limit: 1 << 28)
+          == fileBytes(at: folder.path(whole), limit: 1 << 28), "\(name)")
+    }
+    let search = ["--schedule", "auto"]
+    let grid = search + ["--exhaustive"]
+    for (name, options) in [
+      ("plain.vtwm", ["--stats", folder.path("plain")]), ("auto.vtwm", search),
+      ("grid.vtwm", grid + ["--stats", folder.path("grid")]),
+    ] {
+      let done = try convert(name, set + options)
+      try #require(done.status == 0, "\(done.errors)")
+    }
+    for index in 1...2 {
+      let shard = try Programs.run(
+        "vtwconvert",
+        [Self.demo, "--shard", "\(index)/2", "--stats", folder.path("s\(index)"), "--quiet"] + set
+          + grid)
+      try #require(shard.status == 0, "\(shard.errors)")
+    }
+    let shards = [folder.path("s2"), folder.path("s1")]
+    let merged = try convert("merged.vtwm", ["--eta", "0.003", "--merge"] + shards + grid)
+    try #require(merged.status == 0, "\(merged.errors)")
+    try same("merged.vtwm", "grid.vtwm")
+    // The grid holds what others ask of it, but not everything.
+    let freeze = try convert(
+      "f.vtwm", ["--merge"] + shards + ["--schedule", "freeze", "--json"])
+    #expect(freeze.status == 0, "\(freeze.errors)")
+    #expect(try freeze.json["schedules"]?["chosen"]?["withdraw"] == 12)
+    let lacking = try convert(
+      "n.vtwm", ["--merge", folder.path("plain"), "--schedule", "freeze"])
+    #expect(lacking.status == 65 && lacking.errors.contains("36 of 36 samples lack"))
+
+    // Half of the samples measured, half of those with some schedules.
+    let cut = """
+      import json, sys
+      with open(sys.argv[1]) as file: part = json.load(file)
+      part["measured"] = part["measured"][::2]
+      for sample in part["measured"][::2]: sample["schedules"] = sample["schedules"][7:]
+      for sample in part["measured"][1::4]: del sample["schedules"], sample["prompt"]
+      with open(sys.argv[2], "w") as file: json.dump(part, file)
+      """
+    let parted = try Programs.run(
+      "/usr/bin/env", ["python3", "-c", cut, folder.path("grid"), folder.path("part")])
+    try #require(parted.status == 0, "\(parted.errors)")
+    for (name, whole, options) in [
+      ("r1.vtwm", "auto.vtwm", search + ["--stats", folder.path("plain")]),
+      ("r2.vtwm", "grid.vtwm", grid + ["--stats", folder.path("part")]),
+    ] {
+      let done = try convert(name, set + options + ["--resume"])
+      try #require(done.status == 0, "\(done.errors)")
+      try same(name, whole)
+    }
+    let check = try Programs.run(
+      "/usr/bin/env",
+      ["python3", repositoryPath("tools/vtwm.py"), "calibration", folder.path("grid.vtwm")]
+        + shards)
+    #expect(check.status == 0 && check.output.contains("36 measured samples"), "\(check.errors)")
+  }
+
+  /// SIGINT while schedules are searched: what was measured stays, and --resume goes on.
+  @Test func anInterruptedSearchGoesOn() throws {
+    let script = """
+      import os, signal, subprocess, sys
+      signal.pthread_sigmask(signal.SIG_SETMASK, [])  # the test's own threads block all
+      program = subprocess.Popen(sys.argv[2:])
+      while program.poll() is None:
+          if os.path.exists(sys.argv[1]):  # the sweep over K is done
+              program.send_signal(signal.SIGINT)
+              break
+      sys.exit(program.wait())
+      """
+    let options = [
+      "--calib", Self.calibration, "--calib-limit", "12", "--schedule", "greedy", "--quiet",
+    ]
+    let (statistics, file) = (folder.path("s"), folder.path("m.vtwm"))
+    let stopped = try Programs.run(
+      "/usr/bin/env",
+      ["python3", "-c", script, statistics, Programs.path("vtwconvert"), Self.demo, "-o", file]
+        + options + ["--stats", statistics])
+    #expect(
+      stopped.status == 130 && stopped.errors.contains("--resume goes on"), "\(stopped.errors)")
+    let resumed = try convert("m.vtwm", options + ["--stats", statistics, "--resume"])
+    try #require(resumed.status == 0, "\(resumed.errors)")
+    try #require(try convert("n.vtwm", options).status == 0)
+    #expect(
+      try fileBytes(at: file, limit: 1 << 28)
+        == fileBytes(at: folder.path("n.vtwm"), limit: 1 << 28))
+  }
+
+  /// Each task has a schedule of its own, which costs no more than that for all or its K.
+  @Test func tasksHaveSchedulesOfTheirOwn() throws {
+    let done = try convert(
+      "m.vtwm",
+      [
+        "--calib", Self.calibration, "--eta", "0.003", "--schedule", "auto", "--exhaustive",
+        "--json",
+      ])
+    try #require(done.status == 0, "\(done.errors)")
+    let found = try done.json
+    let profiles = found["profiles"]?.arrayValue ?? []
+    func share(_ name: String) -> Double? {
+      profiles.first { $0["name"]?.stringValue == name }?["flops_ratio"]?.doubleValue
+    }
+    let auto = try #require(share("auto"))
+    let own = try #require(found["schedules"]?["own"]?.arrayValue)
+    #expect(own.count == 6 && profiles.count == 2 + 6 + 6)
+    for schedule in own {
+      let task = try #require(schedule["task"]?.stringValue)
+      #expect(schedule["name"]?.stringValue == "auto-\(task)")
+      let cost = try #require(share("auto-\(task)"))
+      #expect(try cost <= auto && cost <= #require(share(task)), "\(task)")
+      #expect(try #require(schedule["mean_kl"]?.doubleValue) <= 0.003, "\(task)")
+      #expect(try #require(schedule["holdout_mean_kl"]?.doubleValue) <= 0.003, "\(task)")
+    }
+    #expect(try #require(share("auto-colors")) < auto)
+    let answer = try Programs.run(
+      "vtwrun",
+      [folder.path("m.vtwm"), "--profile", "auto-colors", "-p", "hello", "-n", "2", "--stats"])
+    #expect(answer.status == 0 && answer.errors.contains("frozen from layer"), "\(answer.errors)")
+  }
+
   @Test func whatIsNoScheduleIsRefused() throws {
     let file = folder.path("m.vtwm")
     try #require(try convert("m.vtwm", ["--schedule", "1-12"]).status == 0)
@@ -194,6 +328,16 @@ import Testing
           "vtwconvert", Self.demo, "-o", file + "2", "--calib", Self.heldOut, "--schedule", "auto",
           "--flops", "0.5",
         ], 64, "needs --exhaustive"
+      ),
+      (
+        [
+          "vtwconvert", Self.demo, "--shard", "1/2", "--stats", file + "s", "--calib", Self.heldOut,
+          "--schedule", "auto",
+        ], 64, "or give --exhaustive to every --shard and to --merge."
+      ),
+      (
+        ["vtwconvert", Self.demo, "-o", file + "2", "--merge", "a", "--schedule", "layers=0"], 64,
+        "then vtwconvert FILE.vtwm --calib SET --schedule layers=0."
       ),
     ] as [([String], Int32, String)] {
       let done = try Programs.run(arguments[0], Array(arguments.dropFirst()))

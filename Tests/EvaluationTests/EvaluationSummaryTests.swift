@@ -37,7 +37,7 @@ import Testing
   @Test func comparesQuestionByQuestion() throws {
     let summary = EvaluationSummary(Self.results, plan: Results.plan)
     #expect(summary.profiles.map(\.name) == ["default", "never", "same"])
-    #expect(summary.profiles.map(\.withdrawalLayer) == [2, 4, 2])
+    #expect(summary.profiles.map(\.schedule.withdrawalLayer) == [2, 4, 2])
     let rows = summary.profiles[0].rows
     #expect(rows.map(\.name) == ["a", "b", "all"])
     let all = try #require(rows.last)
@@ -70,6 +70,38 @@ import Testing
       #expect(row.correct.difference == 0 && row.same.value == 1 && row.meanKL.value == 0)
       #expect(row.secondsRatio.value == 1 && row.tokensDifference.value == 0)
     }
+  }
+
+  /// Where every task has a profile of its name, another row takes each question by its task.
+  @Test func tasksUnderTheirOwnProfiles() throws {
+    func summary(_ names: [String]) -> EvaluationSummary {
+      let profiles = zip(names, [2, 4]).map {
+        ScheduleProfile(name: $0, withdrawingAt: $1, of: 4)
+      }
+      return EvaluationSummary(
+        Self.results, plan: EvaluationPlan(profiles, layerCount: 4))
+    }
+    let own = summary(["a", "b"]).ownProfiles
+    #expect(own.map(\.name) == ["each task's own"])
+    #expect(own.first?.profiles.map(\.profile) == ["a", "b"])
+    let rows = try #require(own.first?.rows)
+    #expect(rows.map(\.name) == ["a", "b", "all"])
+    // Task b stays the full model, in which nothing differs.
+    #expect(rows[0].same.value == 0 && rows[1].same.value == 1 && rows[2].same.value == 0.75)
+    #expect(rows[2].positionCount == 7 && rows[2].meanKL.value == 0.125 / 7)
+    #expect(rows[2].correct == PairedShares(both: 2, onlyThis: 1))
+    #expect(rows[2].tokens.value == 2)
+    #expect(summary(["a", "c"]).ownProfiles.isEmpty)
+    // Those of a searched schedule have its name before the task's.
+    let plan = EvaluationPlan(
+      ["auto", "auto-a", "auto-b"].map { ScheduleProfile(name: $0, withdrawingAt: 2, of: 4) },
+      layerCount: 4)
+    let searched = EvaluationSummary(Self.results, plan: plan).ownProfiles
+    #expect(searched.map(\.name) == ["each task's own auto"])
+    #expect(searched.first?.profiles.map(\.profile) == ["auto-a", "auto-b"])
+    // One task is a profile like any other.
+    #expect(
+      EvaluationSummary([Self.results[1]], plan: plan).ownProfiles.isEmpty)
   }
 
   @Test func orderChangesNoBit() {

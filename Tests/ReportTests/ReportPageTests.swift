@@ -134,6 +134,110 @@ import Testing
     }
   }
 
+  // MARK: Schedules beyond withdrawal
+
+  private func numbers(_ path: Substring) -> [Double] {
+    path.split { !$0.isNumber && $0 != "." && $0 != "-" }.compactMap { Double($0) }
+  }
+
+  /// Where `x` and `y` of an element are.
+  private func place(_ attributes: [String: String], _ x: String, _ y: String) -> [Double] {
+    [x, y].compactMap { attributes[$0].flatMap { Double($0) } }
+  }
+
+  @Test func theFrontIsDrawnWhereItsNumbersSay() throws {
+    let page = try parsed(SamplePages.page(SamplePages.searched()))
+    #expect(page.texts("h2").contains("Schedules beyond withdrawal"))
+    // Each of both charts has one point of K = 2: at 60 % of the FLOPs, and 0.01 nats or 98.5 %.
+    let marks = page.elements.filter {
+      $0.name == "path" && $0.text.hasPrefix("K = 2: 60.0 % of the FLOPs, worst mean KL 0.01000")
+    }
+    let starts = marks.map {
+      Array(numbers($0.attributes["d"]?.prefix { $0 != "m" } ?? "").prefix(2))
+    }
+    try #require(starts.count == 2 && starts.allSatisfy { $0.count == 2 }, "\(marks)")
+    // 52 pixels are 0 %, 348 are 100 %; six decades from 1 to 1e-6 lie between 30 and 204.
+    #expect(starts.allSatisfy { abs($0[0] - (52 + 0.6 * 296)) < 0.11 })
+    #expect(abs(starts[0][1] - (30 + 2 * 174.0 / 6)) < 0.11, "\(starts)")
+    // Shares from 75 % on, and less at the foot.
+    #expect(abs(starts[1][1] - (204 - (0.985 - 0.75) / 0.25 * 174)) < 0.11, "\(starts)")
+    #expect(page.texts("text").contains("≤ 75 %"))
+    // The front goes in steps: over every point that loses less than any cheaper one.
+    let fronts = page.elements.filter {
+      $0.attributes["class"] == "front" && $0.attributes["d"] != "M1 4H18V10H35"
+    }
+    try #require(fronts.count == 2)
+    let steps = fronts[0].attributes["d"] ?? ""
+    #expect(steps.filter { $0 == "V" }.count == 5, "\(steps)")
+    // Rings around what is used, beside their names, in both charts.
+    let rings = page.elements.filter { $0.name == "circle" && $0.attributes["r"] == "6.5" }
+    #expect(rings.count == 4)
+    #expect(abs(place(rings[1].attributes, "cx", "cy")[0] - (52 + 0.55 * 296)) < 0.11)
+    #expect(page.texts("text").filter { $0 == "auto" }.count == 2)
+    #expect(page.texts("text").contains("auto: 55 % of the FLOPs, 50 % of the KV rows"))
+    let found = rows(page)
+    #expect(
+      found.contains([
+        "█▒▒▒▒▒", "55.0 %", "50.0 %", "2.35 MB", "0.00000", "relation", "98.5 %", "0.00000",
+        "97.0 %",
+      ]), "\(found)")
+    #expect(found.contains(["relation", "0.00321", "99.1 %", "0.00432", "98.7 %"]))
+    #expect(page.texts("figcaption").contains { $0.contains("35 % of the FLOPs") })
+    #expect(found.contains(["auto-colors", "▒▒····", "25 %", "50 %", "0.00012", "99.3 %"]))
+  }
+
+  @Test func withoutASearchThereIsNoFront() throws {
+    let page = try parsed(SamplePages.page())
+    #expect(!page.texts("h2").contains("Schedules beyond withdrawal"))
+    #expect(!page.elements.contains { $0.attributes["class"] == "front" })
+  }
+
+  /// A bar for each layer: as high as what it does with visual rows.
+  @Test func layersAreBars() throws {
+    let page = try parsed(
+      SamplePages.page(SamplePages.searched(freezing: [(2, 4, 0.45)], chosen: (2, 4, 0.45))))
+    let bars = page.elements.filter {
+      $0.name == "path" && $0.attributes["class"] == "rows"
+    }.compactMap { $0.attributes["d"] }
+    // The default profile's, the chosen one's, and three of the legend.
+    try #require(bars.count == 5)
+    let heights = bars[1].split(separator: "z").map { numbers($0) }.map { $0[1] - $0[2] }
+    #expect(heights == [18, 18, 6, 6, 1, 1])
+    let lefts = bars[1].split(separator: "z").map { numbers($0)[0] }
+    #expect(lefts == lefts.sorted() && lefts[0] == 4)
+  }
+
+  /// Names of points that lie close do not cover each other, and a point that is both has both.
+  @Test(arguments: [0.79, 0.8, 0.81])
+  func namesStandApart(share: Double) throws {
+    let chosen = (3, 4, share)
+    let page = try parsed(
+      SamplePages.page(SamplePages.searched(freezing: [chosen], chosen: chosen)))
+    let names = page.elements.filter {
+      $0.name == "text" && $0.attributes["class"] == "note"
+        && ["default", "auto"].contains($0.text)
+    }
+    try #require(names.count == 4)
+    for pair in [names[0...1], names[2...3]] {
+      let rows = pair.map { place($0.attributes, "x", "y")[1] }
+      #expect(
+        abs(rows[0] - rows[1]) >= 13 && rows.allSatisfy { (30...204).contains($0) }, "\(rows)")
+    }
+    let same = try parsed(SamplePages.page(SamplePages.searched(freezing: [], chosen: nil)))
+    #expect(same.texts("text").filter { $0 == "default, auto" }.count == 2)
+  }
+
+  /// Of hundreds of schedules one path holds those that are not on the front.
+  @Test func aWholeGridStaysSmall() throws {
+    var grid: [(Int, Int, Double)] = []
+    for a in 0..<32 { for b in (a + 1)...32 { grid.append((a, b, 0.2 + Double(a + b) / 90)) } }
+    let text = SamplePages.page(
+      SamplePages.searched(layers: 32, k: 20, freezing: grid, chosen: grid[7]), layers: 32,
+      usedK: 20)
+    #expect(text.utf8.count < 1 << 20, "\(text.utf8.count) bytes")
+    _ = try parsed(text)
+  }
+
   @Test func answersAreMarkedWhereTheyPart() throws {
     let page = try parsed(
       SamplePages.page(samples: [
@@ -171,6 +275,19 @@ import Testing
           "curve": [["k": 0, "mean_kl": -1, "mean_kl_interval": [2, 1]]],
         ],
       ],
+      [
+        "schedules": [
+          "chosen": ["freeze": 2, "withdraw": 9, "tasks": [[:], 7]],
+          "own": [4, ["freeze": 1, "withdraw": 2], ["updated": "x"]],
+          "points": [
+            ["freeze": 3, "withdraw": 2, "flops_ratio": 1], ["updated": [-1, 4]], 5, ["freeze": 0],
+            ["freeze": 0, "withdraw": 1, "flops_ratio": .number(1e300), "pareto": true],
+            ["updated": [0], "flops_ratio": -7, "worst_mean_kl": .number(-1e300)],
+            ["updated": [], "least_agreement": .number(9), "worst_mean_kl": .number(1e300)],
+          ],
+        ]
+      ],
+      ["schedules": 3], ["schedules": ["points": []]],
       [
         "tasks": [
           [

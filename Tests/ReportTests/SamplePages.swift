@@ -1,3 +1,4 @@
+import Architecture
 import Report
 import TensorCore
 
@@ -75,13 +76,66 @@ enum SamplePages {
     ]
   }
 
+  /// `record` with what a search for schedules found: withdrawal at every K, and what freezes.
+  ///
+  /// - Parameters:
+  ///   - freezing: layers where visual rows freeze and leave, with a share of the FLOPs.
+  ///   - chosen: as in `freezing`; nil for withdrawal at `k`.
+  static func searched(
+    layers: Int = 6, k: Int = 4, freezing: [(Int, Int, Double)] = [(1, 6, 0.55), (2, 4, 0.45)],
+    chosen: (Int, Int, Double)? = (1, 6, 0.55), name: String = "auto"
+  ) -> JSONValue {
+    func point(_ a: Int, _ b: Int, _ share: Double) -> JSONObject {
+      // Falls by ten for each layer in which visual rows stay.
+      var loss = 1.0
+      for _ in 0..<b { loss /= 10 }
+      return JSONObject([
+        ("freeze", .integer(a)), ("withdraw", .integer(b)), ("flops_ratio", .number(share)),
+        ("kv_ratio", .number(0.5)), ("kv_bytes", 2_345_678),
+        ("worst_mean_kl", .number(b == layers && a == b ? 0 : loss)), ("worst_task", "relation"),
+        ("least_agreement", .number(b < 2 ? 0.2 : 0.985)),
+        ("holdout_worst_mean_kl", .number(2 * loss)),
+        ("holdout_least_agreement", .number(0.97)), ("passes", true),
+        ("pareto", .bool(b == a ? a < 4 : true)),
+      ])
+    }
+    let withdrawal = (0...layers).map { point($0, $0, 0.4 + 0.1 * Double($0)) }
+    let (a, b, share) = chosen ?? (k, k, 0.4 + 0.1 * Double(k))
+    var choice = point(a, b, share)
+    choice["name"] = .string(name)
+    choice["set_flops_ratio"] = .number(0.352)
+    choice["tasks"] = [
+      [
+        "name": "relation", "mean_kl": .number(0.00321), "agreement": .number(0.991),
+        "holdout_mean_kl": .number(0.00432), "holdout_agreement": .number(0.987),
+      ]
+    ]
+    guard case .object(var object) = record(layers: layers, k: k) else { return .null }
+    object["schedules"] = [
+      "method": "auto", "objective": "flops", "exhaustive": false, "chosen": .object(choice),
+      "own": [
+        [
+          "name": "auto-colors", "task": "colors", "freeze": 0, "withdraw": 2,
+          "flops_ratio": .number(0.25), "kv_ratio": .number(0.5), "mean_kl": .number(0.00012),
+          "agreement": .number(0.993),
+        ]
+      ],
+      "points": .array(
+        (withdrawal + freezing.map { point($0.0, $0.1, $0.2) }).map(JSONValue.object)),
+    ]
+    return .object(object)
+  }
+
   static func page(
     _ record: JSONValue = record(), layers: Int = 6, usedK: Int = 4, fileName: String = "m.vtwm",
     times: PrefillTimes? = nil, samples: [ChangedSample] = []
   ) -> String {
     ReportPage(
       fileName: fileName, facts: ["llava", "6 layers"], usedK: usedK,
-      profiles: [("default", usedK), ("colors", 3)],
+      profiles: [
+        ScheduleProfile(withdrawingAt: min(usedK, layers), of: layers),
+        ScheduleProfile(name: "colors", withdrawingAt: min(3, layers), of: layers),
+      ],
       record: CalibrationRecord(record, layerCount: layers), times: times, samples: samples
     ).text
   }

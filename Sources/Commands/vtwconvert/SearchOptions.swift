@@ -22,8 +22,8 @@ struct SearchOptions: ParsableArguments {
     help: ArgumentHelp(
       """
       Beside the default profile, which withdraws, look for one that freezes visual rows first: \
-      freeze (from one layer on), auto (the cheapest freeze and withdrawal), greedy (layer by layer, \
-      slow); or give it: A-B (frozen in layers A..<B, then withdrawn), layers=0,2,3 (updated in \
+      freeze (from one layer on), auto (the cheapest freeze and withdrawal), both also for each task \
+      by itself (auto-TASK), greedy (layer by layer, slow); or give it: A-B (frozen in layers A..<B, then withdrawn), layers=0,2,3 (updated in \
       these only).
       """, valueName: "schedule"))
   var schedule = "withdraw"
@@ -37,7 +37,18 @@ struct SearchOptions: ParsableArguments {
   var method: Method { Method(schedule) }
 
   /// Whether full passes are needed again after the first sweep.
-  var keepsAnswers: Bool { method != .withdraw && method != .freeze }
+  var keepsAnswers: Bool { method != .withdraw && !isMeasuredAtOnce }
+
+  /// Whether the first sweep over a sample measures all that the choice needs, whatever other samples
+  /// say: so it can be shared out.
+  var isMeasuredAtOnce: Bool {
+    switch method {
+    case .withdraw, .freeze: true
+    case .auto: exhaustive
+    case .greedy: false
+    case .given(let text): !text.hasPrefix("layers")
+    }
+  }
 
   mutating func validate() throws {
     guard ScheduleObjective(rawValue: objective) != nil else {
@@ -67,9 +78,22 @@ struct SearchOptions: ParsableArguments {
       LayerSweep.Plan(
         forks: exhaustive
           ? ScheduleFork.all(layerCount: layerCount)
-          : ScheduleFork.freezing(layerCount: layerCount))
-    case .withdraw, .greedy, .given: LayerSweep.Plan()
+          : ScheduleFork.searching(layerCount: layerCount))
+    case .given(let text):
+      LayerSweep.Plan(
+        forks: ScheduleProfile(text, of: layerCount).flatMap { profile in
+          profile.freezesRows ? FreezePoint(profile.visualStates) : nil
+        }.map { [ScheduleFork(freeze: $0.freeze, ends: [$0.withdraw])] } ?? [])
+    case .withdraw, .greedy: LayerSweep.Plan()
     }
+  }
+
+  /// Whether each task gets a schedule of its own too.
+  var findsOwn: Bool { method == .freeze || method == .auto }
+
+  /// The names of the profiles that are found for tasks.
+  func ownNames(_ tasks: [String]) -> [String] {
+    findsOwn ? tasks.map { "\(schedule)-\($0)" } : []
   }
 
   /// The name of the profile that is found or given; nil without one.

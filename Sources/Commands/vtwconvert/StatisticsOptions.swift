@@ -12,12 +12,19 @@ struct StatisticsOptions: ParsableArguments {
       """, valueName: "file"), transform: nonemptyPath)
   var stats: String?
 
-  @Flag(help: "Go on where a run that was interrupted or killed stopped, packing or calibrating.")
+  @Flag(
+    help: """
+      Go on where a run that was interrupted or killed stopped: packing, calibrating or searching a \
+      schedule.
+      """)
   var resume = false
 
   @Option(
     help: ArgumentHelp(
-      "Measure only every n-th sample from number i on, into --stats; write no model.",
+      """
+      Measure only every n-th sample from number i on, into --stats; write no model. Of schedules, \
+      only freeze, A-B and auto --exhaustive, with --merge too.
+      """,
       valueName: "i/n"))
   var shard: String?
 

@@ -70,12 +70,20 @@ extension VTWConvert {
     _ samples: CalibrationSamples?, merged: CalibrationStatistics?, _ subject: CalibrationSubject,
     compute: Compute
   ) throws -> (CalibrationReport?, CalibrationStatistics?) {
-    guard let samples else { return (try merged.map { try self.report($0, subject) }, merged) }
-    let measured = try measure(samples, subject, compute: compute)
+    let measured: MeasuredSamples
+    if let samples {
+      measured = try measure(samples, subject, compute: compute)
+    } else if let merged {
+      measured = MeasuredSamples(statistics: merged)
+    } else {
+      return (nil, nil)
+    }
     guard statistics.shard == nil else { return (nil, measured.statistics) }
     var report = try self.report(measured.statistics, subject)
-    report.schedules = try findSchedule(report, measured, samples, subject, compute: compute)
-    return (report, measured.statistics)
+    let (found, all) = try findSchedule(report, measured, subject, compute: compute)
+    report.schedules = found
+    if statistics.stats != nil, all != measured.statistics { try save(all) }
+    return (report, all)
   }
 
   /// Chooses K by what was measured.

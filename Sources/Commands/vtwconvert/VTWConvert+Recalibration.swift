@@ -43,13 +43,13 @@ extension VTWConvert {
       _ = try measure(samples, subject, compute: engine.compute())
       return
     }
+    let tasks = samples?.tasks ?? merged?.tasks ?? []
     let writer = try VTWMWriter(
       path: output, contents: subject.contents,
       encodings: Dictionary(uniqueKeysWithValues: file.tensorInfos.map { ($0.key, $0.encoding) }),
       overwrite: force, inputs: [file.path],
       room: VTWMWriter.FrontRoom(
-        profileNames: (samples?.tasks ?? merged?.tasks ?? [])
-          + scheduleNames(file.configuration)))
+        profileNames: tasks + scheduleNames(file.configuration, tasks: tasks)))
     InterruptCleanup.removeOnSignal(writer.pendingPath)
     try writer.copyWeights(from: file)
     let copied = clock.now

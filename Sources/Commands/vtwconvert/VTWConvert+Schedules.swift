@@ -12,10 +12,11 @@ import VTWMFile
 /// Samples on their way from the first sweep to the search.
 struct MeasuredSamples {
   var statistics: CalibrationStatistics
-  var calibrator: Calibrator
-  /// What the full model says of each, if it is needed again.
-  var answers: [String: Calibrator.FullAnswer]
-  var promptRows: Calibrator.PromptRows
+  /// What measures more of them, and the samples; where only statistics are at hand, neither.
+  var calibrator: Calibrator?
+  var samples: [Sample] = []
+  /// What the full model says of each, by id, if it is needed again and known.
+  var answers: [String: Calibrator.FullAnswer] = [:]
 }
 
 extension VTWConvert {
@@ -41,12 +42,15 @@ extension VTWConvert {
   // The points of more would not fit the record.
   private static let mostExhaustiveLayers = 48
 
-  /// The schedule that `--schedule` asks for, with what it was compared with.
+  /// The schedule that `--schedule` asks for, with what it was compared with, and the statistics
+  /// with what was measured for it.
+  ///
+  /// - Throws: `ExitCode` after an interruption, when everything that was measured is kept.
   func findSchedule(
-    _ report: CalibrationReport, _ measured: MeasuredSamples, _ samples: CalibrationSamples,
-    _ subject: CalibrationSubject, compute: Compute
-  ) throws -> ScheduleFindings? {
-    guard search.method != .withdraw else { return nil }
+    _ report: CalibrationReport, _ measured: MeasuredSamples, _ subject: CalibrationSubject,
+    compute: Compute
+  ) throws -> (ScheduleFindings?, CalibrationStatistics) {
+    guard search.method != .withdraw else { return (nil, measured.statistics) }
     let configuration = subject.contents.configuration
     let layerCount = configuration.text.layerCount
     let objective = ScheduleObjective(rawValue: search.objective) ?? .flops
@@ -58,25 +62,30 @@ extension VTWConvert {
         ? try layerSeconds(Model(configuration, subject.tensors, compute), subject) : nil)
     var finder = ScheduleFinder(
       report: report, costs: costs, measured: measured,
-      samples: samples.all, progress: ProgressLine("searching schedules", isQuiet: quiet))
-    defer { finder.progress.finish() }
-    let chosen: ScheduleCosts.States
-    switch search.method {
-    case .withdraw: return nil
-    case .freeze: chosen = finder.freeze()
-    case .auto: chosen = try finder.auto()
-    case .greedy: chosen = try finder.greedy()
-    case .given:
-      let profile = try givenProfile(configuration)
-      chosen = profile?.visualStates ?? []
-      try finder.measure([chosen])
+      progress: ProgressLine("searching schedules", isQuiet: quiet), keep: saver())
+    var chosen = ScheduleCosts.States()
+    do {
+      defer { finder.progress.finish() }
+      chosen = try InterruptCleanup.deferring {
+        switch search.method {
+        case .withdraw: []
+        case .freeze: try finder.freeze()
+        case .auto: try finder.auto(isExhaustive: search.exhaustive)
+        case .greedy: try finder.greedy()
+        case .given: try finder.given(try givenProfile(configuration)?.visualStates ?? [])
+        }
+      }
+    } catch is ScheduleFinder.Interruption {
+      throw try interrupted(finder.statistics, "the samples, and some schedules,")
     }
-    return ScheduleFindings(
+    let findings = ScheduleFindings(
       finder.schedules, beside: report, costs: costs, chosen: chosen,
-      setOperations: costs.operations(chosen, in: measured.promptRows),
+      own: search.findsOwn ? finder.own(freezesOnly: search.method == .freeze) : [],
+      setOperations: costs.operations(chosen, in: finder.statistics.promptRows),
       name: search.profileName(layerCount: layerCount) ?? "",
       method: search.method == .given(search.schedule) ? "given" : search.schedule,
       isExhaustive: search.exhaustive)
+    return (findings, finder.statistics)
   }
 
   // Medians of so many rounds, after one that is not counted.

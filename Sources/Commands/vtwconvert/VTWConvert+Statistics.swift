@@ -69,10 +69,8 @@ extension VTWConvert {
     let heldOut = Set(rest.filter(\.isHeldOut).map(\.sample.id))
     let calibrator = try calibrator(subject, compute: compute)
     let progress = ProgressLine("calibrating", isQuiet: quiet)
-    let clock = ContinuousClock()
-    var saved = clock.now
+    let keep = saver()
     var answers: [String: Calibrator.FullAnswer] = [:]
-    var promptRows = Calibrator.PromptRows()
     let isComplete = try InterruptCleanup.deferring {
       try calibrator.run(
         rest.map(\.sample),
@@ -89,20 +87,12 @@ extension VTWConvert {
           outcome.divergences.map { .init(isHeldOut: heldOut.contains($0.id), $0) },
           refused: outcome.refused)
         answers.merge(outcome.answers) { _, new in new }
-        promptRows += outcome.promptRows
-        if statistics.stats != nil, seconds(clock.now - saved) > Self.savingInterval {
-          try save(measured)
-          saved = clock.now
-        }
+        try keep(measured)
       }
     }
     progress.finish()
     guard isComplete else {
-      try save(measured)
-      StandardError.write(
-        "interrupted: \(measured.doneCount) of \(part.count) samples are measured and kept in "
-          + "\(printable(statisticsPath)); the same command with --resume goes on\n")
-      throw ExitCode(128 + (InterruptCleanup.signal ?? SIGINT))
+      throw try interrupted(measured, "\(measured.doneCount) of \(part.count) samples")
     }
     if statistics.stats != nil { try save(measured) }
     if statistics.shard != nil {
@@ -118,7 +108,35 @@ extension VTWConvert {
           + "\(measured.shard.text), into \(printable(statisticsPath))\n")
     }
     return MeasuredSamples(
-      statistics: measured, calibrator: calibrator, answers: answers, promptRows: promptRows)
+      statistics: measured, calibrator: calibrator, samples: samples.all.map(\.sample),
+      answers: answers)
+  }
+
+  /// Keeps `measured`, and says so.
+  ///
+  /// - Parameter what: what of it is measured.
+  /// - Returns: the code to end the program with.
+  func interrupted(
+    _ measured: CalibrationStatistics, _ what: String
+  ) throws(InputError) -> ExitCode {
+    try save(measured)
+    StandardError.write(
+      "interrupted: \(what) are measured and kept in \(printable(statisticsPath)); the same command "
+        + "with --resume goes on\n")
+    return ExitCode(128 + (InterruptCleanup.signal ?? SIGINT))
+  }
+
+  /// What puts statistics on the disk now and then, if the user named a file for them.
+  func saver() -> (CalibrationStatistics) throws(InputError) -> Void {
+    let clock = ContinuousClock()
+    var saved = clock.now
+    return { (measured) throws(InputError) in
+      guard statistics.stats != nil, seconds(clock.now - saved) > Self.savingInterval else {
+        return
+      }
+      try save(measured)
+      saved = clock.now
+    }
   }
 
   /// "samples 33...64 of 96, layer 5 of 12"
@@ -131,7 +149,7 @@ extension VTWConvert {
       + "layer \(layer + 1) of \(layers)"
   }
 
-  private func save(_ measured: CalibrationStatistics) throws(InputError) {
+  func save(_ measured: CalibrationStatistics) throws(InputError) {
     try OutputFile.write([Array(measured.json.text.utf8), [0x0A]], to: statisticsPath)
   }
 

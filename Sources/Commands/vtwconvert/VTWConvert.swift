@@ -196,17 +196,21 @@ struct VTWConvert: ParsableCommand {
     guard !calib.isEmpty || statistics.stats == nil else {
       throw ValidationError("--stats and --shard are for --calib; name a set.")
     }
+    let isShared = statistics.shard != nil || !statistics.merge.isEmpty
     switch search.method {
     case .withdraw: break
-    case .given where calib.isEmpty:
-      guard statistics.merge.isEmpty else {
-        throw ValidationError("--merge measures no schedules; leave --schedule out.")
+    case .given where calib.isEmpty && !isShared: break
+    case .freeze, .auto, .greedy, .given:
+      let schedule = printable(search.schedule)
+      guard !calib.isEmpty || isShared else {
+        throw ValidationError("--schedule \(schedule) measures a --calib set; name one.")
       }
-    case .given, .freeze, .auto, .greedy:
-      guard !calib.isEmpty, statistics.shard == nil, !statistics.resume else {
+      guard !isShared || search.isMeasuredAtOnce else {
         throw ValidationError(
-          "--schedule \(printable(search.schedule)) measures a --calib set as a whole, without "
-            + "--shard, --merge and --resume.")
+          "--schedule \(schedule) measures the set step by step, as a whole: --merge the shards "
+            + "without it, then vtwconvert FILE.vtwm --calib SET --schedule \(schedule)"
+            + (search.method == .auto
+              ? "; or give --exhaustive to every --shard and to --merge." : "."))
       }
     }
     if criterion.flops != nil {
@@ -331,7 +335,8 @@ struct VTWConvert: ParsableCommand {
       path: output, contents: contents, encodings: plan.encodings,
       sourceTypes: checkpoint.tensors.mapValues { $0.format.name }, overwrite: force,
       inputs: checkpoint.inputs.map(\.path),
-      room: VTWMWriter.FrontRoom(profileNames: tasks + scheduleNames(checkpoint.configuration)),
+      room: VTWMWriter.FrontRoom(
+        profileNames: tasks + scheduleNames(checkpoint.configuration, tasks: tasks)),
       keeping: keeping)
     InterruptCleanup.removeOnSignal(writer.pendingPath)
     InterruptCleanup.sayOnSignal(
@@ -382,9 +387,10 @@ struct VTWConvert: ParsableCommand {
     return try plan.changed(by: encodingFor.compactMap(EncodingRule.init), configuration)
   }
 
-  /// The profile beside the default one and those of tasks.
-  func scheduleNames(_ configuration: ModelConfiguration) -> [String] {
-    search.profileName(layerCount: configuration.text.layerCount).map { [$0] } ?? []
+  /// The profiles beside the default one and those that withdraw for tasks.
+  func scheduleNames(_ configuration: ModelConfiguration, tasks: [String]) -> [String] {
+    (search.profileName(layerCount: configuration.text.layerCount).map { [$0] } ?? [])
+      + search.ownNames(tasks)
   }
 
   /// The file to write; a shard's weights lie in a temporary one beside its statistics.

@@ -1,3 +1,4 @@
+import Architecture
 import CommandSupport
 import Evaluation
 import Statistics
@@ -5,14 +6,28 @@ import TensorCore
 
 /// What `--json` prints of each profile: `formats/evaluation.md`.
 extension EvaluationSummary {
-  var json: JSONValue {
+  var profilesJSON: JSONValue {
     .array(
       profiles.map { profile in
         [
-          "name": .string(profile.name), "k": .integer(profile.withdrawalLayer),
-          "tasks": .array(profile.rows.map(\.json)),
+          "name": .string(profile.name), "k": .integer(profile.schedule.withdrawalLayer),
+          "schedule": profile.schedule.segmentsJSON, "tasks": .array(profile.rows.map(\.json)),
         ]
       })
+  }
+
+  /// Every task under its own profile; nil where the tasks have none.
+  var ownProfilesJSON: JSONValue? {
+    ownProfiles.isEmpty
+      ? nil
+      : .array(
+        ownProfiles.map { own in
+          [
+            "name": .string(own.name),
+            "profiles": .object(JSONObject(own.profiles.map { ($0.task, .string($0.profile)) })),
+            "tasks": .array(own.rows.map(\.json)),
+          ]
+        })
   }
 }
 

@@ -1,3 +1,4 @@
+import Architecture
 import CommandSupport
 import Evaluation
 import Statistics
@@ -6,11 +7,17 @@ import TensorCore
 /// The result for a terminal.
 extension EvaluationSummary {
   var text: String {
-    profiles.map { profile in
-      "profile \(printable(profile.name)), K = \(profile.withdrawalLayer)\n"
-        + answers(profile.rows) + times(profile.rows)
-    }.joined(separator: "\n") + "(…): 95 % confidence; differences and ratios are paired\n"
+    let profiles = profiles.map { profile in
+      let schedule = profile.schedule
+      return "profile \(printable(profile.name)), \(schedule.label)"
+        + (schedule.freezesRows ? " \(schedule.summary)" : "") + "\n" + tables(profile.rows)
+    }
+    let own = ownProfiles.map { "\(printable($0.name)) profile\n" + tables($0.rows) }
+    return (profiles + own).joined(separator: "\n")
+      + "(…): 95 % confidence; differences and ratios are paired\n"
   }
+
+  private func tables(_ rows: [Row]) -> String { answers(rows) + times(rows) }
 
   private func names(_ rows: [Row]) -> [String] {
     rows.map { "  " + printable($0.name, limit: 40) }

@@ -113,12 +113,13 @@ struct VTWEval: ParsableCommand {
       samples.refused + run.refused, used: run.results.count, isComplete: run.isComplete)
     let summary = EvaluationSummary(run.results, plan: plan)
     if json {
-      let result: JSONValue = [
-        "model": .string(setup.model), "questions": .integer(run.questionCount),
-        "done": .integer(run.doneCount), "refused": .integer(run.refused.count),
-        "profiles": summary.json,
-      ]
-      StandardOutput.write(result.text + "\n")
+      var result = JSONObject([
+        ("model", .string(setup.model)), ("questions", .integer(run.questionCount)),
+        ("done", .integer(run.doneCount)), ("refused", .integer(run.refused.count)),
+        ("profiles", summary.profilesJSON),
+      ])
+      result["own_profiles"] = summary.ownProfilesJSON
+      StandardOutput.write(JSONValue.object(result).text + "\n")
     } else if !run.results.isEmpty {
       StandardOutput.write(summary.text)
     }

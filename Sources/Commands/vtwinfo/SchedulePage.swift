@@ -57,15 +57,7 @@ enum SchedulePage {
 
   /// The layers of a point as marks; empty if the record does not say them.
   private static func bar(_ point: JSONValue, _ layerCount: Int) -> String {
-    var states: [ScheduleProfile.VisualState] = []
-    if let updated = point["updated"]?.arrayValue {
-      let layers = Set(updated.compactMap(\.integerValue))
-      states = (0..<layerCount).map { layers.contains($0) ? .full : .frozen }
-    } else if let freeze = point["freeze"]?.integerValue,
-      let withdraw = point["withdraw"]?.integerValue
-    {
-      states = (0..<layerCount).map { $0 < freeze ? .full : $0 < withdraw ? .frozen : .withdrawn }
-    }
+    let states = ScheduleProfile.states(point, layerCount: layerCount) ?? []
     return String(states.map(\.mark))
   }
 

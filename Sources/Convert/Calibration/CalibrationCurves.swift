@@ -1,3 +1,4 @@
+package import Architecture
 import Statistics
 import TensorCore
 
@@ -86,6 +87,22 @@ package struct AnswerDivergence: Equatable, Sendable {
   }
 }
 
+/// Rows of prompts, without their answers.
+package struct PromptRows: Equatable, Sendable {
+  package var text = 0
+  package var visual = 0
+
+  package init(text: Int = 0, visual: Int = 0) {
+    self.text = text
+    self.visual = visual
+  }
+
+  package static func += (a: inout Self, b: Self) {
+    a.text += b.text
+    a.visual += b.visual
+  }
+}
+
 /// The comparison of one sample at every K.
 package struct SampleDivergence: Equatable, Sendable {
   package var task: String
@@ -98,8 +115,11 @@ package struct SampleDivergence: Equatable, Sendable {
   package var migration: SampleMigration?
   /// What packing changed; nil if that was not measured.
   package var packing: AnswerDivergence?
-  /// What schedules that freeze change, where they were measured.
-  package var schedules: [FreezePoint: AnswerDivergence] = [:]
+  /// What schedules that freeze change, where they were measured; layer by layer what becomes of
+  /// visual rows.
+  package var schedules: [[ScheduleProfile.VisualState]: AnswerDivergence] = [:]
+  /// Rows of the prompt; nil if that was not kept.
+  package var promptRows: PromptRows?
 
   package init(
     task: String, id: String, kl: [[Double]], agrees: [[Bool]], migration: SampleMigration? = nil,

@@ -52,9 +52,10 @@ package struct CalibrationReport: Equatable, Sendable {
 
   /// The most tasks whose curves a file of so many layers can keep: a section of JSON has at most
   /// 200,000 values.  A task, or all together, takes two curves of up to 15 values per layer, ten
-  /// of its migration, and some more; a tenth is left for warnings and refused samples.
+  /// of its migration, and some more; a tenth is left for warnings and refused samples.  A plan has
+  /// 256 profiles, two of which are for all tasks.
   package static func mostTasks(layerCount: Int) -> Int {
-    min(255, (180_000 - 10 * layerCount) / (40 * layerCount + 60) - 1)
+    min(254, (180_000 - 10 * layerCount) / (40 * layerCount + 60) - 1)
   }
 
   package init(
@@ -102,17 +103,20 @@ package struct CalibrationReport: Equatable, Sendable {
     }
   }
 
-  /// One profile for each task that can give it its name.
+  /// One profile for each task that can give it its name, and one for its own schedule if that was
+  /// searched too.
   ///
   /// "default" is the profile for all of them, whose K suits a task of that name too; so does a
   /// schedule that was searched.
   package var taskProfiles: [ScheduleProfile] {
-    zip(curves.tasks, taskChoices).compactMap { task, choice in
+    let tasks = zip(curves.tasks, taskChoices).compactMap { task, choice -> ScheduleProfile? in
       guard task.name != "default", task.name != schedules?.name,
         (1...255).contains(task.name.utf8.count)
       else { return nil }
       return ScheduleProfile(name: task.name, withdrawingAt: choice.k, of: curves.layerCount)
     }
+    let taken = Set(tasks.map(\.name))
+    return tasks + (schedules?.own ?? []).map(\.profile).filter { !taken.contains($0.name) }
   }
 
   /// Mean KL over all tasks of withdrawing before each layer.

@@ -1,3 +1,4 @@
+import Architecture
 import SampleSets
 import Statistics
 package import TensorCore
@@ -38,6 +39,19 @@ extension CalibrationStatistics {
     ])
     if let packing = divergence.packing {
       object["packing"] = ["kl": json(packing.kl), "agrees": json(packing.agrees)]
+    }
+    if let rows = divergence.promptRows {
+      object["prompt"] = ["text": .integer(rows.text), "visual": .integer(rows.visual)]
+    }
+    if !divergence.schedules.isEmpty {
+      let sorted = divergence.schedules.sorted { $0.key.lexicographicallyPrecedes($1.key) }
+      object["schedules"] = .array(
+        sorted.map { states, divergence in
+          var members = ScheduleProfile.recordMembers(states)
+          members["kl"] = json(divergence.kl)
+          members["agrees"] = json(divergence.agrees)
+          return .object(members)
+        })
     }
     if let migration = divergence.migration {
       object["migration"] = .object(
@@ -183,8 +197,8 @@ extension CalibrationStatistics.Measured {
       SampleDivergence(task: task, id: id, kl: rows.map(\.kl), agrees: rows.map(\.agrees)))
   }
 
-  /// Reads what packing changed, which a set that is compared with its source has for each sample,
-  /// and where the image goes, which older files lack.
+  /// Reads what packing changed, which a set that is compared with its source has for each sample;
+  /// where the image goes and the rows of the prompt, which older files lack; and the schedules.
   ///
   /// - Returns: what is wrong; nil if nothing is.
   fileprivate mutating func readRest(_ value: JSONValue, comparesSource: Bool) -> String? {
@@ -201,6 +215,21 @@ extension CalibrationStatistics.Measured {
         let answer = SampleMigration.Sums(sums["answer"], layers: layers)
       else { return "'migration' does not hold the sums of \(layers) layers" }
       divergence.migration = SampleMigration(question: question, answer: answer)
+    }
+    if let rows = value["prompt"] {
+      guard let text = rows["text"]?.integerValue, let visual = rows["visual"]?.integerValue,
+        (0...1 << 20).contains(text), (0...1 << 20).contains(visual)
+      else { return "'prompt' does not hold its rows" }
+      divergence.promptRows = PromptRows(text: text, visual: visual)
+    }
+    guard let schedules = value["schedules"] else { return nil }
+    for schedule in schedules.arrayValue ?? [.null] {
+      guard
+        let states = ScheduleProfile.states(schedule, layerCount: divergence.kl.count),
+        let found = AnswerDivergence(
+          schedule["kl"], schedule["agrees"], positions: divergence.kl[0].count),
+        divergence.schedules.updateValue(found, forKey: states) == nil
+      else { return "'schedules' does not hold a divergence for each position, once a schedule" }
     }
     return nil
   }

@@ -1,3 +1,4 @@
+package import Architecture
 package import SampleSets
 package import TensorCore
 
@@ -106,6 +107,23 @@ package struct CalibrationStatistics: Equatable, Sendable {
     measured.sort { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }
     refused += moreRefused
     refused.sort { $0.id.utf8.lexicographicallyPrecedes($1.id.utf8) }
+  }
+
+  /// Takes in what schedules change in samples that are measured; what is known already stays.
+  package mutating func add(schedules found: [SampleDivergence]) {
+    let byID = Dictionary(found.map { ($0.id, $0) }) { first, _ in first }
+    for place in measured.indices {
+      guard let more = byID[measured[place].divergence.id] else { continue }
+      measured[place].divergence.schedules.merge(more.schedules) { known, _ in known }
+      measured[place].divergence.promptRows = more.promptRows
+    }
+  }
+
+  /// Rows of the prompts of all samples, as far as they are known.
+  package var promptRows: PromptRows {
+    measured.reduce(into: PromptRows()) { sum, sample in
+      if let rows = sample.divergence.promptRows { sum += rows }
+    }
   }
 
   /// Ids of the samples that are done, used or refused.

@@ -47,21 +47,6 @@ package struct Calibrator {
     package var refused: [RefusedSample] = []
     /// What the full model says of each, by id, if that was asked for.
     package var answers: [String: FullAnswer] = [:]
-    /// Rows of all prompts that were used.
-    package var promptRows = PromptRows()
-  }
-
-  /// Rows of prompts, without their answers.
-  package struct PromptRows: Equatable, Sendable {
-    package var text = 0
-    package var visual = 0
-
-    package init() {}
-
-    package static func += (a: inout Self, b: Self) {
-      a.text += b.text
-      a.visual += b.visual
-    }
   }
 
   /// What the full model says of a sample: later passes are compared with it.
@@ -90,7 +75,7 @@ package struct Calibrator {
     progress: (CalibrationProgress) -> Bool, batchDone: (Outcome) throws(InputError) -> Void
   ) throws(InputError) -> Bool {
     let points = plan.points
-    let layers = Double(model.configuration.text.layerCount)
+    let layerCount = model.configuration.text.layerCount
     return try inBatches(
       samples, plan: plan, prepare: prepare(for: plan, answers),
       progress: { progress(CalibrationProgress(share: $0)) }
@@ -108,7 +93,7 @@ package struct Calibrator {
           progress(
             CalibrationProgress(
               share: share(part * done), samples: current,
-              layer: Int((done * layers).rounded(.up)) - 1))
+              layer: Int((done * Double(layerCount)).rounded(.up)) - 1))
         }
       ) { index, finding in
         let (sample, input) = batch[index]
@@ -117,16 +102,14 @@ package struct Calibrator {
         if plan.withdraws {
           divergence = Self.compare(
             sample, full: full, branches: finding.branches,
-            layerCount: model.configuration.text.layerCount)
+            layerCount: layerCount)
           divergence.migration = finding.migration
         }
-        let prompt = input.input.classes[...input.answerRows.lowerBound]
-        let visual = prompt.count { $0 == .visual }
-        outcome.promptRows.visual += visual
-        outcome.promptRows.text += prompt.count - visual
+        divergence.promptRows = input.promptRows
         divergence.schedules = Dictionary(
           uniqueKeysWithValues: zip(
-            points, Self.compare(full, finding.schedules, count: points.count)))
+            points.map { $0.states(layerCount) },
+            Self.compare(full, finding.schedules, count: points.count)))
         outcome.divergences.append(divergence)
         if keepsAnswers { outcome.answers[sample.id] = Self.answer(input, full) }
         if source != nil { logits.append(finding.full) }
@@ -150,16 +133,17 @@ package struct Calibrator {
     }
   }
 
-  /// Runs `samples` as each of `profiles` says, by itself, and compares with the full model.
+  /// Runs `samples` under each of `schedules` by itself, and compares with the full model.
   ///
   /// - Parameters:
   ///   - answers: of the full model, where they are known.
   ///   - progress: takes the share done, 0...1; false ends the run.
-  /// - Returns: divergences with a row for each profile instead of one per K, and all answers of the
-  ///   full model; nil if `progress` ended it.
+  /// - Returns: divergences of the schedules, without any K, and all answers of the full model; nil
+  ///   if `progress` ended it.
   /// - Throws: `InputError` if the memory bound is too small for a sample.
   package func run(
-    _ samples: [Sample], profiles: [ScheduleProfile], answers: [String: FullAnswer] = [:],
+    _ samples: [Sample], as schedules: [ScheduleCosts.States],
+    answers: [String: FullAnswer] = [:],
     progress: (Double) -> Bool
   ) throws(InputError) -> Outcome? {
     var outcome = Outcome()
@@ -184,29 +168,29 @@ package struct Calibrator {
         return ends?.map(model.decoder.logits)
       }
       let unknown = batch.indices.filter { answers[batch[$0].sample.id] == nil }
-      let passes = Double(profiles.count + (unknown.isEmpty ? 0 : 1))
+      let passes = Double(schedules.count + (unknown.isEmpty ? 0 : 1))
       let first = unknown.isEmpty ? 0 : 1 / passes
       guard let found = try logits(unknown, nil, 0..<first) else { return false }
       for (index, full) in zip(unknown, found) {
         outcome.answers[batch[index].sample.id] = Self.answer(inputs[index], full)
       }
-      var rows = batch.map { _ in [AnswerDivergence]() }
-      for (place, profile) in profiles.enumerated() {
+      var divergences = batch.map { sample, input in
+        var divergence = SampleDivergence(task: sample.task, id: sample.id, kl: [], agrees: [])
+        divergence.promptRows = input.promptRows
+        return divergence
+      }
+      for (place, states) in schedules.enumerated() {
+        let profile = ScheduleProfile(name: "", states: states)
         let start = first + Double(place) / passes
         guard
           let found = try logits(Array(batch.indices), profile, start..<start + 1 / passes)
         else { return false }
         for (index, own) in found.enumerated() {
           guard let full = outcome.answers[batch[index].sample.id] else { continue }
-          rows[index] += Self.compare(full.logits, own, count: 1)
+          divergences[index].schedules[states] = Self.compare(full.logits, own, count: 1).first
         }
       }
-      for (index, rows) in rows.enumerated() {
-        outcome.divergences.append(
-          SampleDivergence(
-            task: batch[index].sample.task, id: batch[index].sample.id, kl: rows.map(\.kl),
-            agrees: rows.map(\.agrees)))
-      }
+      outcome.divergences += divergences
       return true
     }
     return isComplete ? outcome : nil

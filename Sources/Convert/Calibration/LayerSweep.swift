@@ -28,6 +28,13 @@ package struct SweepInput {
   /// pass and in every branch.
   package var sharedRows: Int { input.imageRanges.first?.lowerBound ?? input.ids.count }
 
+  /// Rows of the prompt alone.
+  var promptRows: PromptRows {
+    let prompt = input.classes[...answerRows.lowerBound]
+    let visual = prompt.count { $0 == .visual }
+    return PromptRows(text: prompt.count - visual, visual: visual)
+  }
+
   /// The text rows after them: what a branch consists of.
   package var branchRows: [Int] {
     (sharedRows..<input.ids.count).filter { ClassMask.text.contains(input.classes[$0]) }

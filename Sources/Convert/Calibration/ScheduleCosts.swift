@@ -74,7 +74,7 @@ package struct ScheduleCosts: Equatable, Sendable {
 
   /// The share of the decoder's prefill in prompts like these, whose rows are taken as one prompt's
   /// mean: attention within a prompt is a small part.
-  package func operations(_ states: States, in rows: Calibrator.PromptRows) -> Double {
+  package func operations(_ states: States, in rows: PromptRows) -> Double {
     let images = Double(configuration.rowsOfLargestImage)
     guard rows.visual > 0, images > 0 else { return 1 }
     let textPerImage = Double(rows.text) / Double(rows.visual) * images

@@ -19,37 +19,46 @@ extension ScheduleFindings {
     choice["set_flops_ratio"] = .number(setOperations)
     choice["tasks"] = .array(
       tasks.map { task in
-        var object = JSONObject([
-          ("name", .string(task.name)), ("mean_kl", .number(task.choosing.meanKL)),
-          ("agreement", .number(task.choosing.agreement)),
-        ])
-        if let heldOut = task.heldOut {
-          object["holdout_mean_kl"] = .number(heldOut.meanKL)
-          object["holdout_agreement"] = .number(heldOut.agreement)
-        }
+        var object = JSONObject([("name", .string(task.name))])
+        task.add(to: &object)
         return .object(object)
       })
     object["chosen"] = .object(choice)
+    if !own.isEmpty {
+      object["own"] = .array(
+        own.map { own in
+          var object = own.point.costMembers
+          object["name"] = .string(own.profile.name)
+          object["task"] = .string(own.task.name)
+          own.task.add(to: &object)
+          return .object(object)
+        })
+    }
     object["points"] = .array(points.map { .object($0.members) })
     return .object(object)
   }
 }
 
+extension ScheduleFindings.Task {
+  fileprivate func add(to object: inout JSONObject) {
+    object["mean_kl"] = .number(choosing.meanKL)
+    object["agreement"] = .number(choosing.agreement)
+    object["holdout_mean_kl"] = heldOut.map { .number($0.meanKL) }
+    object["holdout_agreement"] = heldOut.map { .number($0.agreement) }
+  }
+}
+
 extension SchedulePoint {
-  fileprivate var members: JSONObject {
-    var object = JSONObject()
-    let frozen = states.firstIndex { $0 != .full } ?? states.count
-    let withdrawn = states.firstIndex(of: .withdrawn) ?? states.count
-    if FreezePoint(min(frozen, withdrawn), withdrawn).states(states.count) == states {
-      object["freeze"] = .integer(frozen)
-      object["withdraw"] = .integer(withdrawn)
-    } else {
-      object["updated"] = .array(
-        states.indices.filter { states[$0] == .full }.map(JSONValue.integer))
-    }
+  fileprivate var costMembers: JSONObject {
+    var object = ScheduleProfile.recordMembers(states)
     object["flops_ratio"] = .number(operations)
     object["kv_ratio"] = .number(keyValue)
     object["kv_bytes"] = .integer(keyValueBytes)
+    return object
+  }
+
+  fileprivate var members: JSONObject {
+    var object = costMembers
     object["worst_mean_kl"] = .number(quality.worstMeanKL)
     object["worst_task"] = .string(quality.worstTask)
     object["least_agreement"] = .number(quality.leastAgreement)

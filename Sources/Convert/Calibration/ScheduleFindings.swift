@@ -20,6 +20,17 @@ package struct ScheduleFindings: Equatable, Sendable {
   /// What it does to each task.
   package var tasks: [Task]
 
+  /// What each task alone would take of the schedules that were measured; empty where that was not
+  /// asked, or the names do not fit a plan.
+  package private(set) var own: [Own] = []
+
+  /// The cheapest schedule for one task alone.
+  package struct Own: Equatable, Sendable {
+    package var profile: ScheduleProfile
+    package var point: SchedulePoint
+    package var task: Task
+  }
+
   /// A task under the chosen schedule.
   package struct Task: Equatable, Sendable {
     package var name: String
@@ -35,10 +46,11 @@ package struct ScheduleFindings: Equatable, Sendable {
   ///   - measured: schedules that freeze.
   ///   - report: with the curves of withdrawal, measured on the same samples.
   ///   - chosen: layer by layer; withdrawal, or one of `measured`.
+  ///   - own: the same for tasks alone.
   package init(
     _ measured: ScheduleMeasurements, beside report: CalibrationReport, costs: ScheduleCosts,
-    chosen: ScheduleCosts.States, setOperations: Double, name: String, method: String,
-    isExhaustive: Bool
+    chosen: ScheduleCosts.States, own: [(task: String, states: ScheduleCosts.States)] = [],
+    setOperations: Double, name: String, method: String, isExhaustive: Bool
   ) {
     self.method = method
     self.name = name
@@ -78,20 +90,30 @@ package struct ScheduleFindings: Equatable, Sendable {
     }
     self.points = points
     chosenIndex = points.firstIndex { $0.states == chosen } ?? points.count - 1
-    let k = chosen.count { $0 != .withdrawn }
-    tasks = curves.tasks.map { task in
-      let own = measured.curves(chosen)
-      func point(
-        _ own: CalibrationCurves?, _ all: CalibrationCurves?
-      ) -> CurvePoint? {
-        if chosen.contains(.frozen) { return own?.only(task.name)?.pooled.points.first }
-        return k < layerCount ? all?.only(task.name)?.pooled.points[k] : nil
+    /// What `states` do to the task `name`.
+    func task(_ name: String, under states: ScheduleCosts.States) -> Task {
+      let k = states.count { $0 != .withdrawn }
+      let found = measured.curves(states)
+      func point(_ own: CalibrationCurves?, _ all: CalibrationCurves?) -> CurvePoint? {
+        if states.contains(.frozen) { return own?.only(name)?.pooled.points.first }
+        return k < layerCount ? all?.only(name)?.pooled.points[k] : nil
       }
       let none = CurvePoint(
         k: layerCount, meanKL: 0, p95KL: 0, maxKL: 0, agreement: 1, firstTokenMeanKL: 0)
       return Task(
-        name: task.name, choosing: point(own?.choosing, curves) ?? none,
-        heldOut: point(own?.heldOut, heldOut))
+        name: name, choosing: point(found?.choosing, curves) ?? none,
+        heldOut: point(found?.heldOut, heldOut))
+    }
+    tasks = curves.tasks.map { task($0.name, under: chosen) }
+    // A plan has 256 profiles: the default one, this one, and two for each task.
+    guard own.count <= 127 else { return }
+    self.own = own.compactMap { own in
+      let name = "\(name)-\(own.task)"
+      guard name.utf8.count <= 255, let point = points.first(where: { $0.states == own.states })
+      else { return nil }
+      return Own(
+        profile: ScheduleProfile(name: name, states: own.states), point: point,
+        task: task(own.task, under: own.states))
     }
   }
 

@@ -13,6 +13,13 @@ package struct FreezePoint: Hashable, Comparable, Sendable {
     self.withdraw = withdraw
   }
 
+  /// What these states are; nil where rows freeze in another way.
+  package init?(_ states: [ScheduleProfile.VisualState]) {
+    let withdraw = states.firstIndex(of: .withdrawn) ?? states.count
+    self.init(min(states.firstIndex { $0 != .full } ?? states.count, withdraw), withdraw)
+    guard self.states(states.count) == states else { return nil }
+  }
+
   /// Layer by layer what becomes of visual rows.
   package func states(_ layerCount: Int) -> [ScheduleProfile.VisualState] {
     (0..<layerCount).map { $0 < freeze ? .full : $0 < withdraw ? .frozen : .withdrawn }
@@ -42,6 +49,14 @@ package struct ScheduleFork: Equatable, Sendable {
   /// All forks that never withdraw.
   package static func freezing(layerCount: Int) -> [ScheduleFork] {
     (0..<layerCount).map { ScheduleFork(freeze: $0, ends: [layerCount]) }
+  }
+
+  /// Those that a search starts with: all in the first three eighths of the layers, where a cheap
+  /// schedule freezes, and some of the others, for the picture.
+  package static func searching(layerCount: Int) -> [ScheduleFork] {
+    freezing(layerCount: layerCount).filter {
+      8 * $0.freeze < 3 * layerCount || $0.freeze.isMultiple(of: max(1, layerCount / 8))
+    }
   }
 
   /// All schedules of a model.

@@ -5,38 +5,43 @@ package struct ScheduleMeasurements {
   package typealias States = ScheduleCosts.States
 
   private let criterion: Criterion
+  /// How many samples there are to choose, and held out.
+  private let counts: (choosing: Int, heldOut: Int)
   /// By schedule: samples with one row of divergences, apart by whether they are held out.
   private var samples: [States: (choosing: [SampleDivergence], heldOut: [SampleDivergence])] = [:]
 
-  package init(_ criterion: Criterion) { self.criterion = criterion }
-
-  /// Takes in what one sample gives under a schedule.
-  package mutating func add(
-    _ divergence: AnswerDivergence, of sample: SampleDivergence, isHeldOut: Bool,
-    under states: States
-  ) {
-    let row = SampleDivergence(
-      task: sample.task, id: sample.id, kl: [divergence.kl], agrees: [divergence.agrees])
-    if isHeldOut {
-      samples[states, default: ([], [])].heldOut.append(row)
-    } else {
-      samples[states, default: ([], [])].choosing.append(row)
-    }
+  /// - Parameter measured: all samples, with the schedules that were measured of them.
+  package init(_ criterion: Criterion, _ measured: [CalibrationStatistics.Measured]) {
+    self.criterion = criterion
+    let heldOut = measured.count(where: \.isHeldOut)
+    counts = (measured.count - heldOut, heldOut)
+    for sample in measured { add(sample.divergence.schedules, of: sample) }
   }
 
-  /// Takes in the schedules of `sample`'s forks.
-  package mutating func add(_ sample: SampleDivergence, isHeldOut: Bool, layerCount: Int) {
-    for (point, divergence) in sample.schedules {
-      add(divergence, of: sample, isHeldOut: isHeldOut, under: point.states(layerCount))
+  /// Takes in what `sample` gives under schedules that are new to it.
+  package mutating func add(
+    _ schedules: [States: AnswerDivergence], of sample: CalibrationStatistics.Measured
+  ) {
+    for (states, divergence) in schedules {
+      let row = SampleDivergence(
+        task: sample.divergence.task, id: sample.divergence.id, kl: [divergence.kl],
+        agrees: [divergence.agrees])
+      if sample.isHeldOut {
+        samples[states, default: ([], [])].heldOut.append(row)
+      } else {
+        samples[states, default: ([], [])].choosing.append(row)
+      }
     }
   }
 
   /// Curves of one point, of the samples that choose and of those held out; nil for a schedule that
-  /// was not measured.
+  /// was not measured on all of them.
   package func curves(
     _ states: States
   ) -> (choosing: CalibrationCurves, heldOut: CalibrationCurves?)? {
-    guard let found = samples[states], !found.choosing.isEmpty else { return nil }
+    guard let found = samples[states],
+      (found.choosing.count, found.heldOut.count) == counts
+    else { return nil }
     func curves(_ samples: [SampleDivergence]) -> CalibrationCurves {
       // Dictionaries have no order, samples have: by id.
       CalibrationCurves(
@@ -51,6 +56,17 @@ package struct ScheduleMeasurements {
   /// Whether a schedule meets the criterion, on held-out samples too; nil if it was not measured.
   package func passes(_ states: States) -> Bool? {
     curves(states).map { passes($0.choosing) && ($0.heldOut.map(passes) ?? true) }
+  }
+
+  /// Whether each task by itself meets the criterion, in the order of their names.
+  package func taskPasses(_ states: States) -> [Bool]? {
+    curves(states).map { curves in
+      curves.choosing.tasks.map { task in
+        [curves.choosing, curves.heldOut].allSatisfy {
+          $0?.only(task.name).map(passes) ?? true
+        }
+      }
+    }
   }
 
   private func passes(_ curves: CalibrationCurves) -> Bool {

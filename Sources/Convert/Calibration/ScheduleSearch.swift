@@ -6,9 +6,9 @@
 /// Withdrawal at the calibrated K is admissible by its own rule.  Of the admissible schedules the
 /// cheapest is taken; of equals the one that withdraws at K, or freezes first.
 ///
-/// Costs rise with `a` and with `b`.  So `a` goes up, over those that pass if they only freeze,
-/// until (a, a) costs as much as the best so far; and only such `b` are asked for as would cost
-/// less, the dearest of them first: if that misses, so do all below it.
+/// Costs rise with `a` and with `b`.  So `a` goes up, over those that pass if they only freeze, which
+/// is asked for where it is unknown, until (a, a) costs as much as the best so far; and only such `b`
+/// are asked for as would cost less, the dearest of them first: if that misses, so do all below it.
 package struct ScheduleSearch {
   package let layerCount: Int
   private let price: (FreezePoint) -> ScheduleCosts.Price
@@ -22,17 +22,18 @@ package struct ScheduleSearch {
 
   /// - Parameters:
   ///   - withdrawalLayer: K of the calibration.
-  ///   - freezing: whether freezing at each layer passes, never withdrawing.
+  ///   - freezing: whether freezing at each layer passes, never withdrawing; nil where that is not
+  ///     known.
   ///   - price: costs.
   package init(
-    withdrawalLayer: Int, freezing: [Bool],
+    withdrawalLayer: Int, freezing: [Bool?],
     price: @escaping (FreezePoint) -> ScheduleCosts.Price
   ) {
     layerCount = freezing.count
     self.price = price
     best = FreezePoint(withdrawalLayer, withdrawalLayer)
     for (layer, passes) in freezing.enumerated() {
-      self.passes[FreezePoint(layer, layerCount)] = passes
+      if let passes { self.passes[FreezePoint(layer, layerCount)] = passes }
     }
     consider(FreezePoint(Self.freezeLayer(freezing), layerCount))
   }
@@ -40,8 +41,9 @@ package struct ScheduleSearch {
   /// The least layer from which on freezing passes; the layer count, which freezes nothing, if none
   /// does.
   ///
-  /// - Parameter freezing: whether freezing at each layer passes, never withdrawing.
-  package static func freezeLayer(_ freezing: [Bool]) -> Int {
+  /// - Parameter freezing: whether freezing at each layer passes, never withdrawing, as far as it is
+  ///   known.
+  package static func freezeLayer(_ freezing: [Bool?]) -> Int {
     freezing.firstIndex(of: true) ?? freezing.count
   }
 
@@ -50,14 +52,26 @@ package struct ScheduleSearch {
     passes.merge(points) { _, new in new }
   }
 
+  /// Takes the cheapest of what is known, asking for nothing more.
+  package mutating func settle() {
+    for freeze in 0..<layerCount { _ = nextEnds(freeze) }
+  }
+
   private mutating func consider(_ point: FreezePoint) {
     if price(point) < price(best) { best = point }
   }
 
   /// What must be measured next; nil when `best` is the cheapest of all.
-  package mutating func next() -> ScheduleFork? {
-    while current < layerCount, price(FreezePoint(current, current)) < price(best) {
-      if let ends = nextEnds(current) { return ScheduleFork(freeze: current, ends: ends) }
+  package mutating func next() -> [ScheduleFork]? {
+    func isWorthAsking(_ layer: Int) -> Bool { price(FreezePoint(layer, layer)) < price(best) }
+    while current < layerCount, isWorthAsking(current) {
+      if passes[FreezePoint(current, layerCount)] == nil {
+        // All at once: they share the full pass.
+        return (current..<layerCount).filter {
+          isWorthAsking($0) && passes[FreezePoint($0, layerCount)] == nil
+        }.map { ScheduleFork(freeze: $0, ends: [layerCount]) }
+      }
+      if let ends = nextEnds(current) { return [ScheduleFork(freeze: current, ends: ends)] }
       current += 1
     }
     return nil

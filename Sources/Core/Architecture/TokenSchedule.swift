@@ -140,7 +140,7 @@ package struct ScheduleProfile: Equatable, Sendable {
   }
 
   /// What becomes of the visual rows in a layer.
-  package enum VisualState: CaseIterable, Sendable {
+  package enum VisualState: CaseIterable, Comparable, Sendable {
     /// They are updated.
     case full
     /// They give keys and values only.
@@ -166,6 +166,9 @@ package struct ScheduleProfile: Equatable, Sendable {
 
   /// The layers as a bar, a mark for each: "███▒▒▒··".
   package var bar: String { String(visualStates.map(\.mark)) }
+
+  /// The layers in short: "K = 11", or a bar of them where rows freeze.
+  package var label: String { freezesRows ? bar : "K = \(withdrawalLayer)" }
 
   /// Whether some layer freezes rows.
   package var freezesRows: Bool { segments.contains { !$0.frozen.isEmpty } }

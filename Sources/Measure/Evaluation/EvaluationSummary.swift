@@ -1,4 +1,4 @@
-import Architecture
+package import Architecture
 package import Statistics
 
 /// What the results of many questions say of each profile, task by task and all together.
@@ -44,26 +44,58 @@ package struct EvaluationSummary: Sendable {
     package var prefillRatio = Estimate()
   }
 
-  /// By profile of the plan: every task by name, then all together as "all".
-  package private(set) var profiles: [(name: String, withdrawalLayer: Int, rows: [Row])]
+  /// A profile of the plan on every task by name, then on all together as "all".
+  package struct Profile: Sendable {
+    package var name: String
+    package var schedule: ScheduleProfile
+    package var rows: [Row]
+  }
+
+  /// Every task under a profile of its own, then all together.
+  package struct OwnProfiles: Sendable {
+    package var name: String
+    /// The profile of each task, by task.
+    package var profiles: [(task: String, profile: String)]
+    package var rows: [Row]
+  }
+
+  package private(set) var profiles: [Profile]
+  /// Where each of several tasks has a profile of its name: as if each question chose by its task.
+  /// A searched schedule `auto` has such profiles too, `auto-` and the task.
+  package private(set) var ownProfiles: [OwnProfiles]
 
   /// - Parameter results: in any order.
   package init(_ results: [QuestionResult], plan: EvaluationPlan) {
     let results = results.sorted { $0.id.utf8.lexicographicallyPrecedes($1.id.utf8) }
     let byTask = Dictionary(grouping: results, by: \.task)
+    let tasks = byTask.keys.sorted()
+    func rows(_ schedule: (String) -> Int) -> [Row] {
+      tasks.map { Row($0, byTask[$0] ?? [], schedule) } + [Row("all", results, schedule)]
+    }
     profiles = plan.profiles.map { profile in
-      let rows = byTask.keys.sorted().map { Row($0, byTask[$0] ?? [], profile.schedule) }
-      return (
-        profile.name, plan.schedules[profile.schedule].withdrawalLayer,
-        rows + [Row("all", results, profile.schedule)]
-      )
+      Profile(
+        name: profile.name, schedule: plan.schedules[profile.schedule],
+        rows: rows { _ in profile.schedule })
+    }
+    let names = Dictionary(plan.profiles.map { ($0.name, $0.schedule) }) { first, _ in first }
+    var prefixes = [""]
+    for profile in plan.profiles where !prefixes.contains(profile.name + "-") {
+      prefixes.append(profile.name + "-")
+    }
+    ownProfiles = prefixes.compactMap { prefix in
+      let places = tasks.compactMap { task in names[prefix + task].map { (task, $0) } }
+      guard tasks.count > 1, places.count == tasks.count else { return nil }
+      let byTask = Dictionary(uniqueKeysWithValues: places)
+      return OwnProfiles(
+        name: prefix.isEmpty ? "each task's own" : "each task's own \(prefix.dropLast())",
+        profiles: tasks.map { ($0, prefix + $0) }, rows: rows { byTask[$0] ?? 0 })
     }
   }
 }
 
 extension EvaluationSummary.Row {
-  /// - Parameter schedule: the place of the profile's schedule.
-  fileprivate init(_ name: String, _ results: [QuestionResult], _ schedule: Int) {
+  /// - Parameter schedule: the place of the schedule that a task runs under.
+  fileprivate init(_ name: String, _ results: [QuestionResult], _ schedule: (String) -> Int) {
     typealias Estimate = EvaluationSummary.Estimate
     self.init(name: name)
     count = results.count
@@ -71,12 +103,12 @@ extension EvaluationSummary.Row {
     var divergences = DivergenceSum()
     var sums: [SampleSum] = []
     for result in results {
-      let run = result.runs[schedule]
+      let run = result.runs[schedule(result.task)]
       if let rule = result.rule { rules[rule, default: 0] += 1 }
       if let this = run.isCorrect, let full = result.runs[0].isCorrect {
         correct.add(this: this, reference: full)
       }
-      if result.isSame(schedule) { sameCount += 1 }
+      if result.isSame(schedule(result.task)) { sameCount += 1 }
       var own = DivergenceSum()
       for (kl, agrees) in zip(run.kl, run.agrees) { own.add(kl: kl, agrees: agrees) }
       sums.append(SampleSum(sum: own.total, count: own.count))
@@ -88,39 +120,41 @@ extension EvaluationSummary.Row {
     meanKL = Estimate(value: divergences.meanDivergence, interval: meanInterval(of: sums))
     tokenAgreement = .share(divergences.agreeingCount, of: divergences.count)
 
-    func mean(_ value: (QuestionResult) -> Double) -> Estimate {
-      .ratio(results.map { (y: value($0), x: 1) })
+    func compared(
+      _ value: (QuestionResult, Int) -> Double
+    ) -> (full: Estimate, this: Estimate, ratio: Estimate) {
+      let pairs = results.map { (y: value($0, schedule($0.task)), x: value($0, 0)) }
+      return (
+        .ratio(pairs.map { (y: $0.x, x: 1) }), .ratio(pairs.map { (y: $0.y, x: 1) }),
+        .ratio(pairs)
+      )
     }
-    func tokens(_ schedule: Int) -> (QuestionResult) -> Double {
-      { Double($0.runs[schedule].tokenCount) }
+    func tokenCount(_ result: QuestionResult, _ place: Int) -> Double {
+      Double(result.runs[place].tokenCount)
     }
-    tokensFull = mean(tokens(0))
-    self.tokens = mean(tokens(schedule))
-    let differences = results.map { (y: tokens(schedule)($0) - tokens(0)($0), x: 1.0) }
-    tokensDifference = .ratio(differences, isNonnegative: false)
-    secondsFull = mean { $0.seconds(0) }
-    seconds = mean { $0.seconds(schedule) }
-    secondsRatio = .ratio(results.map { (y: $0.seconds(schedule), x: $0.seconds(0)) })
-    firstTokenSecondsFull = mean { $0.firstTokenSeconds(0) }
-    firstTokenSeconds = mean { $0.firstTokenSeconds(schedule) }
-    firstTokenRatio = .ratio(
-      results.map { (y: $0.firstTokenSeconds(schedule), x: $0.firstTokenSeconds(0)) })
-    prefillSecondsFull = mean { $0.runs[0].prefillSeconds }
-    prefillSeconds = mean { $0.runs[schedule].prefillSeconds }
-    prefillRatio = .ratio(
-      results.map { (y: $0.runs[schedule].prefillSeconds, x: $0.runs[0].prefillSeconds) })
+    (tokensFull, tokens, _) = compared(tokenCount)
+    tokensDifference = .ratio(
+      results.map { (y: tokenCount($0, schedule($0.task)) - tokenCount($0, 0), x: 1) },
+      isNonnegative: false)
+    (secondsFull, seconds, secondsRatio) = compared { $0.seconds($1) }
+    (firstTokenSecondsFull, firstTokenSeconds, firstTokenRatio) = compared {
+      $0.firstTokenSeconds($1)
+    }
+    (prefillSecondsFull, prefillSeconds, prefillRatio) = compared { $0.runs[$1].prefillSeconds }
   }
 
   /// MME's accuracy+, if all is yes or no, and no image of a task has more than two questions but
   /// some have two.
-  private static func pairs(_ results: [QuestionResult], _ schedule: Int) -> PairedShares? {
+  private static func pairs(
+    _ results: [QuestionResult], _ schedule: (String) -> Int
+  ) -> PairedShares? {
     guard results.allSatisfy({ $0.rule == .yesNo && $0.image != nil }) else { return nil }
     let groups = Dictionary(grouping: results) { "\($0.task)\u{0}\($0.image ?? "")" }.values
     guard groups.allSatisfy({ $0.count <= 2 }) else { return nil }
     var shares = PairedShares()
     for group in groups where group.count == 2 {
       shares.add(
-        this: group.allSatisfy { $0.runs[schedule].isCorrect == true },
+        this: group.allSatisfy { $0.runs[schedule($0.task)].isCorrect == true },
         reference: group.allSatisfy { $0.runs[0].isCorrect == true })
     }
     return shares.count > 0 ? shares : nil

@@ -19,18 +19,22 @@ struct Axis {
   }
 
   /// Shares up to 100 % or what `values` need, down to what they need.
-  static func shares(_ values: [Double], fromZero: Bool) -> Axis {
+  ///
+  /// - Parameter floor: what is below stands at the end.
+  static func shares(_ values: [Double], fromZero: Bool, floor: Double = 0) -> Axis {
     let most = min(max(1, values.max() ?? 1), 10)
-    let least = fromZero ? 0 : min(1, max(0, values.min() ?? 0))
+    let least = fromZero ? 0 : min(1, max(floor, values.min() ?? 0))
     let step =
       most > 2 ? 1.0 : least >= 0.9 ? 0.02 : least >= 0.75 ? 0.05 : least >= 0.5 ? 0.1 : 0.2
     // Far from the next step below, so that 0.9 is not taken for less.
     let first = (least / step + 1e-9).rounded(.down)
     let count = Int((most / step - first - 1e-9).rounded(.up))
+    let reachesBelow = !fromZero && values.contains { $0 < first * step - 1e-9 }
     return Axis(
       ticks: (0...max(count, 1)).map {
         let value = (first + Double($0)) * step
-        return (value, "\(Int((100 * value).rounded())) %")
+        let label = "\(Int((100 * value).rounded())) %"
+        return (value, $0 == 0 && reachesBelow ? "≤ \(label)" : label)
       },
       low: first * step, high: (first + Double(max(count, 1))) * step, isLogarithmic: false)
   }

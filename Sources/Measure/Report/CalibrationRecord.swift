@@ -100,6 +100,8 @@ package struct CalibrationRecord: Equatable, Sendable {
   package var thresholds: [Threshold]
   /// By K in `0 ... layerCount`.
   package var costs: [Cost]
+  /// Schedules beyond withdrawal; nil if none were looked for.
+  package var schedules: Schedules?
 
   /// - Parameter layerCount: of the model that the record is of.
   package init(_ record: JSONValue, layerCount: Int) {
@@ -125,6 +127,7 @@ package struct CalibrationRecord: Equatable, Sendable {
     thresholds = (record["eta"]?.arrayValue ?? []).compactMap { Threshold($0, layers) }
     costs = (record["layer_costs"]?.arrayValue ?? []).compactMap { Cost($0, layers) }
       .sorted { $0.k < $1.k }
+    schedules = record["schedules"].map { Schedules($0, layerCount: layerCount) }
   }
 
   /// The task that withdrawing at `k` hurts most by mean KL; of equals the first.

@@ -1,7 +1,6 @@
 import TensorCore
 
-/// A chart over the withdrawal layer K as an SVG, 360 x 240 pixels: legible on a phone without being
-/// scaled down.
+/// A chart over the withdrawal layer K as an SVG.
 struct LineChart {
   struct Series {
     var name: String
@@ -26,19 +25,12 @@ struct LineChart {
   /// The withdrawal layer that is used, drawn upright.
   var choice: Int?
 
-  private static let (width, height) = (360.0, 240.0)
-  private static let (left, right, top, bottom) = (52.0, 348.0, 30.0, 204.0)
-
   var markup: Markup {
-    let marks = [choice.map(mark) ?? .nothing, bound.map(mark) ?? .nothing]
-    return tag(
-      "svg",
-      [
-        "class": "chart", "role": "img",
-        "viewBox": "0 0 \(coordinate(Self.width)) \(coordinate(Self.height))",
-        "aria-label": title, "xmlns": "http://www.w3.org/2000/svg",
-      ],
-      [grid] + series.map(shade) + series.map(draw) + marks)
+    let marks = [
+      choice.map(mark) ?? .nothing,
+      bound.map { ChartFrame.bound(y, $0.value, $0.label) } ?? .nothing,
+    ]
+    return ChartFrame.svg(title, [grid] + series.map(shade) + series.map(draw) + marks)
   }
 
   /// The legend of `series`, to stand below one or several charts.
@@ -62,33 +54,13 @@ struct LineChart {
 
   private var x: Axis { .layers(layerCount) }
 
-  private func x(_ k: Int) -> Double {
-    Self.left + x.place(Double(k)) * (Self.right - Self.left)
-  }
+  private func x(_ k: Int) -> Double { ChartFrame.x(x, Double(k)) }
 
-  private func y(_ value: Double) -> Double {
-    Self.bottom - y.place(value) * (Self.bottom - Self.top)
-  }
+  private func y(_ value: Double) -> Double { ChartFrame.y(y, value) }
 
   private var grid: Markup {
-    var lines: [Markup] = []
-    for (value, label) in y.ticks {
-      let place = coordinate(y(value))
-      lines.append(
-        tag(
-          "path",
-          ["class": "grid", "d": "M\(coordinate(Self.left)) \(place)H\(coordinate(Self.right))"]))
-      lines.append(text(label, Self.left - 6, y(value) + 4, "end"))
-    }
-    for (value, label) in x.ticks {
-      lines.append(text(label, x(Int(value)), Self.bottom + 16, "middle"))
-    }
-    lines.append(
-      text(
-        xTitle ?? "withdrawal layer K (\(layerCount): never)", (Self.left + Self.right) / 2,
-        Self.height - 4, "middle", "axis"))
-    lines.append(text(yTitle, 2, 12, "start", "axis"))
-    return tag("g", [:], lines)
+    ChartFrame.grid(
+      x, y, xTitle: xTitle ?? "withdrawal layer K (\(layerCount): never)", yTitle: yTitle)
   }
 
   private func mark(choice k: Int) -> Markup {
@@ -100,22 +72,12 @@ struct LineChart {
         "path",
         [
           "class": "choice",
-          "d": "M\(coordinate(place)) \(coordinate(Self.top - 4))V\(coordinate(Self.bottom))",
+          "d":
+            "M\(coordinate(place)) \(coordinate(ChartFrame.top - 4))V\(coordinate(ChartFrame.bottom))",
         ]),
-      text("K = \(k)", place + (isRight ? -4 : 4), Self.top - 6, isRight ? "end" : "start", "note"))
-  }
-
-  private func mark(bound: (value: Double, label: String)) -> Markup {
-    let place = y(bound.value)
-    return tag(
-      "g",
-      tag(
-        "path",
-        [
-          "class": "bound", "stroke-dasharray": "1 2.5",
-          "d": "M\(coordinate(Self.left)) \(coordinate(place))H\(coordinate(Self.right))",
-        ]),
-      text(bound.label, Self.left + 4, place - 4, "start", "note"))
+      ChartFrame.text(
+        "K = \(k)", place + (isRight ? -4 : 4), ChartFrame.top - 6, isRight ? "end" : "start",
+        "note"))
   }
 
   /// The intervals: an area under a line, else bars.
@@ -153,14 +115,6 @@ struct LineChart {
     }
     return tag(
       "g", [:], (series.hasLine && !line.isEmpty ? [stroke(line, series.style)] : []) + markers)
-  }
-
-  private func text(
-    _ text: String, _ x: Double, _ y: Double, _ anchor: String, _ kind: String = "tick"
-  ) -> Markup {
-    tag(
-      "text",
-      ["class": kind, "x": coordinate(x), "y": coordinate(y), "text-anchor": anchor], .text(text))
   }
 }
 

@@ -97,11 +97,11 @@ extension ReportPage {
     return .group([LineChart.legend(legend), tag("div", ["class": "charts"], figures)])
   }
 
-  private var threshold: (value: Double, label: String)? {
+  var threshold: (value: Double, label: String)? {
     record.rule == "budget" ? nil : record.eta.map { ($0, "eta \($0)") }
   }
 
-  private var leastAgreement: (value: Double, label: String)? {
+  var leastAgreement: (value: Double, label: String)? {
     guard let share = record.agreement, share > 0, record.rule != "budget" else { return nil }
     return (share, "at least \(fixed(100 * share, 1)) %")
   }

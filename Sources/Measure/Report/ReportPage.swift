@@ -1,4 +1,4 @@
-import Architecture
+package import Architecture
 package import TensorCore
 package import VTWMFile
 
@@ -13,7 +13,7 @@ package struct ReportPage {
   private let fileName: String
   /// The withdrawal layer of the default profile.
   let usedK: Int
-  private let profiles: [(name: String, k: Int)]
+  private let profiles: [ScheduleProfile]
   let record: CalibrationRecord
   let times: PrefillTimes?
   let samples: [ChangedSample]
@@ -24,7 +24,7 @@ package struct ReportPage {
   ///   - usedK: the withdrawal layer of the default profile.
   ///   - samples: those whose answers change most at `comparedLayer`.
   package init(
-    fileName: String, facts: [String], usedK: Int, profiles: [(name: String, k: Int)],
+    fileName: String, facts: [String], usedK: Int, profiles: [ScheduleProfile],
     record: CalibrationRecord, times: PrefillTimes? = nil, samples: [ChangedSample] = []
   ) {
     self.fileName = fileName
@@ -51,7 +51,7 @@ package struct ReportPage {
       fileName: file.path.split(separator: "/").last.map(String.init) ?? file.path,
       facts: ModelFacts.list(file),
       usedK: schedule.profiles[schedule.defaultProfile].withdrawalLayer,
-      profiles: schedule.profiles.map { ($0.name, $0.withdrawalLayer) },
+      profiles: schedule.profiles,
       record: CalibrationRecord(record, layerCount: schedule.layerCount), times: times,
       samples: samples)
   }
@@ -86,7 +86,8 @@ package struct ReportPage {
         "body",
         tag("header", tag("h1", .text(title)), summary, tiles, meaning, reasons),
         tag(
-          "main", curves, heldOut, savings, thresholds, migration, packing, changedSamples, setup),
+          "main", curves, heldOut, savings, schedules, thresholds, migration, packing,
+          changedSamples, setup),
         tag("footer", tag("p", "Written by vtwm; formats/calibration.md defines every number."))))
     return Self.opening + page.text + "\n"
   }
@@ -179,7 +180,7 @@ package struct ReportPage {
       items.append("\(percent(holdout, 0)) of each task kept apart, seed \(record.seed ?? "-")")
     }
     let others = profiles.filter { $0.name != "default" }.map {
-      "\(printable($0.name)) K = \($0.k)"
+      "\(printable($0.name)) \($0.label)"
     }
     if !others.isEmpty { items.append("profiles: " + others.joined(separator: ", ")) }
     var content = [tag("ul", [:], items.map { tag("li", .text($0)) })]

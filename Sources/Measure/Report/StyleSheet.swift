@@ -61,6 +61,9 @@ enum StyleSheet {
     svg .grid { fill: none; stroke: var(--rule); stroke-width: .7 }
     svg .choice { fill: none; stroke: var(--ink); stroke-width: 1.2 }
     svg .bound { fill: none; stroke: var(--ink); stroke-width: 1.4 }
+    svg .front { fill: none; stroke: var(--soft); stroke-width: 1.4 }
+    svg .many { opacity: .45 }
+    svg .rows { fill: var(--s0) }
     svg .line, svg .open { fill: none; stroke-width: 1.7 }
     svg .band { opacity: .16 }
     \(series)
