@@ -5,8 +5,9 @@ import PackageDescription
 // arrow points up the page.  Folders group targets: Core is what all speak, C holds the shims,
 // File is the contract, Run maps and generates, Measure says how well, Convert makes files.
 //
-// `uses` names the Swift targets behind the imported ones too: SwiftPM compiles a target again when
-// a target that it names has changed, and the layout of a type reaches through all of them.
+// `uses` names the Swift targets behind the imported ones too, and `testsUse` those behind
+// TestSupport: SwiftPM compiles a target again when a target that it names has changed, and the
+// layout of a type reaches through all of them.
 
 let settings: [SwiftSetting] = [
   .strictMemorySafety(),
@@ -71,7 +72,7 @@ targets += [
 ]
 
 // Core
-targets += stage("TensorCore", in: "Core", uses: ["CSystem"])
+targets += stage("TensorCore", in: "Core", uses: ["CSystem"], testsUse: ["Architecture"])
 targets += stage("Architecture", in: "Core", uses: ["TensorCore"])
 
 // File
@@ -79,14 +80,15 @@ targets += stage(
   "VTWMFile", in: "File", uses: ["TensorCore", "Architecture", "CZlib", "CSystem", crypto])
 
 // Run
-targets += stage("Kernels", in: "Run", uses: ["TensorCore", "CKernels", "COpenBLAS"])
+targets += stage(
+  "Kernels", in: "Run", uses: ["TensorCore", "CKernels", "COpenBLAS"], testsUse: ["Architecture"])
 targets += stage("Prompting", in: "Run", uses: ["TensorCore", "Architecture", "CImages"])
 targets += stage(
   "Inference", in: "Run", uses: ["TensorCore", "Architecture", "Kernels", "Prompting"],
   testsUse: ["CAllocations"])
 
 // Measure
-targets += stage("Statistics", in: "Measure")
+targets += stage("Statistics", in: "Measure", testsUse: ["TensorCore", "Architecture"])
 targets += stage(
   "SampleSets", in: "Measure", uses: ["TensorCore", "Architecture", "Prompting"],
   testsUse: [crypto])
@@ -129,8 +131,8 @@ targets += [
     name: "TestSupport", dependencies: ["TensorCore", "Architecture"], path: "Tests/TestSupport",
     swiftSettings: settings),
   .testTarget(
-    name: "CommandTests", dependencies: ["TestSupport", "TensorCore"], path: "Tests/CommandTests",
-    swiftSettings: settings),
+    name: "CommandTests", dependencies: ["TestSupport", "TensorCore", "Architecture"],
+    path: "Tests/CommandTests", swiftSettings: settings),
 ]
 targets += command(
   "vtwconvert",
