@@ -32,6 +32,8 @@ struct PackBlock {
   var isFirst: Bool { rows.lowerBound == 0 }
   var isLast: Bool { rows.upperBound == source.rowCount }
 
+  var sourceByteCount: Int { source.byteCount(of: rows) }
+
   /// Asks for rows that are read soon.
   func willNeed() { source.willNeed(rows) }
 
@@ -46,14 +48,12 @@ struct PackBlock {
   func encodePanel(_ panel: Int, importance: [Float]?) throws(InputError) -> PackedPanel {
     let first = rows.lowerBound + panel * Self.panelRows
     let rows = first..<min(first + Self.panelRows, rows.upperBound)
-    var checksum = CRC32(), byteCount = 0
-    unsafe source.withBytes(of: rows) { bytes in
-      unsafe checksum.update(bytes)
-      byteCount = bytes.count
-    }
+    var checksum = CRC32()
+    unsafe source.withBytes(of: rows) { unsafe checksum.update($0) }
     do {
       return PackedPanel(
-        packed: try pack(rows, importance), sourceCRC: checksum.value, sourceByteCount: byteCount)
+        packed: try pack(rows, importance), sourceCRC: checksum.value,
+        sourceByteCount: source.byteCount(of: rows))
     } catch {
       throw InputError(
         source.region.name,

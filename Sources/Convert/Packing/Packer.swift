@@ -7,13 +7,16 @@ package import VTWMFile
 /// Streams tensors from a checkpoint into the tiles of a pending file.
 ///
 /// All threads encode a block of rows while one of them first writes the block before it and asks
-/// for the one after it, so that neither the disk nor a core waits for the other.  Memory is bounded
+/// for those that come, so that neither the disk nor a core waits for the other.  Memory is bounded
 /// by two blocks, whatever the model's size; source pages are given back as soon as they are read.
 package struct Packer {
   private let checkpoint: Checkpoint
   private let plan: PackPlan
   private let importance: [TensorKey: [Float]]
   private let compute: Compute
+
+  // Of the source: a disk that also writes what is packed takes its time to read.
+  private static let bytesAhead = 64 << 20
 
   /// - Parameter importance: per tensor, what the squared error in each input column counts in the
   ///   search for scales; all columns count the same in a tensor that is not named.
@@ -40,14 +43,18 @@ package struct Packer {
     var output = PackOutput(writer, checkpoint, plan)
     if output.share > 0 { try progress(output.share, true) }
     let blocks = writer.order.dropFirst(writer.finished.count).flatMap(blocks)
+    var coming = blocks[...], comingBytes = 0
     var encoded: (block: PackBlock, panels: [PackedPanel])?
-    blocks.first?.willNeed()
-    for (index, block) in blocks.enumerated() {
+    for block in blocks {
       let panels = try encode(block) { () throws(InputError) in
-        if index + 1 < blocks.count { blocks[index + 1].willNeed() }
+        while comingBytes < Self.bytesAhead, let next = coming.popFirst() {
+          next.willNeed()
+          comingBytes += next.sourceByteCount
+        }
         if let encoded { try output.write(encoded.block, encoded.panels) }
       }
       block.drop()
+      comingBytes -= block.sourceByteCount
       if encoded?.block.isLast == true { try progress(output.share, false) }
       encoded = (block, panels)
     }

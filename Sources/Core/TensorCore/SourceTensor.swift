@@ -207,6 +207,9 @@ package struct SourceTensor: Sendable {
     return values
   }
 
+  /// Bytes that the source has of as many rows.
+  package func byteCount(of rows: Range<Int>) -> Int { byteRange(of: rows).count }
+
   /// Asks for rows that are read soon.
   package func willNeed(_ rows: Range<Int>) { region.willNeed(byteRange(of: rows)) }
 
