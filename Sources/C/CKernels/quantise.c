@@ -56,15 +56,9 @@ INLINE void load_columns(const float *values, size_t stride, size_t rows, size_t
   transpose(x);
 }
 
-/* Rows of half `half` of a panel of `rows`. */
-static size_t half_rows(size_t rows, size_t half) {
-  size_t first = half * LANES;
-  return rows <= first ? 0 : rows - first < LANES ? rows - first : LANES;
-}
-
-/* Columns from `first` on, at most `most`. */
-static size_t columns_from(size_t first, size_t columns, size_t most) {
-  size_t left = first < columns ? columns - first : 0;
+/* How many of `count` rows or columns there are from `first` on, at most `most`. */
+static size_t count_from(size_t first, size_t count, size_t most) {
+  size_t left = first < count ? count - first : 0;
   return left < most ? left : most;
 }
 
@@ -125,8 +119,8 @@ INLINE ptrdiff_t encode_16_bit(int is_f16, const float *values, size_t rows, siz
   for (size_t first = 0; first < columns; first += LANES)
     for (size_t half = 0; half < 2; half++) {
       lanes x[LANES];
-      size_t count = columns_from(first, columns, LANES), top = half * LANES;
-      load_columns(values + top * columns + first, columns, half_rows(rows, half), count, x);
+      size_t count = count_from(first, columns, LANES), top = half * LANES;
+      load_columns(values + top * columns + first, columns, count_from(top, rows, LANES), count, x);
       if (is_beyond(x, LANES, limit)) return first_beyond(values, rows * columns, limit);
       masks pair = {0};
       for (size_t c = 0; c < count; c++) {
@@ -237,16 +231,17 @@ INLINE ptrdiff_t encode_groups(const search_space *s, int is_plain, const float 
     float weights[VTW_GROUP];
     for (size_t at = 0; !is_plain && at < VTW_GROUP; at += group)
       group_weights(importance ? importance + first + at : NULL,
-                    columns_from(first + at, columns, group), group, weights + at);
+                    count_from(first + at, columns, group), group, weights + at);
     words fours[2][VTW_GROUP / 4];
     for (size_t half = 0; half < 2; half++) {
+      size_t top = half * LANES;
       lanes x[VTW_GROUP];
       for (size_t at = 0; at < VTW_GROUP; at += LANES)
-        load_columns(values + half * LANES * columns + first + at, columns, half_rows(rows, half),
-                     columns_from(first + at, columns, LANES), x + at);
+        load_columns(values + top * columns + first + at, columns, count_from(top, rows, LANES),
+                     count_from(first + at, columns, LANES), x + at);
       if (is_beyond(x, VTW_GROUP, limit)) return first_beyond(values, rows * columns, limit);
       for (size_t at = 0; at < VTW_GROUP; at += group) {
-        size_t count = columns_from(first + at, columns, group);
+        size_t count = count_from(first + at, columns, group);
         /* Columns that are not there must not widen the range of an affine group. */
         for (size_t c = count; form->is_affine && c < group; c++) x[at + c] = x[at];
         candidate found;
@@ -295,11 +290,11 @@ INLINE ptrdiff_t encode_integers(const search_space *s, const uint8_t *integers,
   for (size_t first = 0; first < columns; first += VTW_GROUP, tile += form->bytes) {
     words fours[2][VTW_GROUP / 4];
     for (size_t half = 0; half < 2; half++) {
-      size_t top = half * LANES, many = half_rows(rows, half);
+      size_t top = half * LANES, many = count_from(top, rows, LANES);
       for (size_t at = 0; at < VTW_GROUP; at += group) {
         float scale[LANES] = {0}, minimum[LANES] = {0};
         uint32_t read[VTW_GROUP / 4][LANES];
-        size_t count = columns_from(first + at, columns, group);
+        size_t count = count_from(first + at, columns, group);
         for (size_t k = 0; k < group / 4; k++)
           for (size_t l = 0; l < LANES; l++) read[k][l] = zero * 0x01010101;
         for (size_t l = 0; count > 0 && l < many; l++) {

@@ -13,15 +13,13 @@ struct PackBlock {
 
   // 32 MiB as f32 keep all threads busy and are small against any model.
   private static let byteCount = 32 << 20
-  // As many rows as make a panel of any tiled encoding.
-  private static let panelRows = 32
 
   /// All rows of a tensor, block after block.
   static func blocks(
     of key: TensorKey, _ source: SourceTensor, _ encoding: Encoding
   ) -> [PackBlock] {
-    let panels = max(1, byteCount / (4 * max(source.columnCount, 1) * panelRows))
-    let rowCount = panels * panelRows
+    let panels = max(1, byteCount / (4 * max(source.columnCount, 1) * TilePacker.panelRows))
+    let rowCount = panels * TilePacker.panelRows
     return stride(from: 0, to: source.rowCount, by: rowCount).map { first in
       PackBlock(
         key: key, source: source, encoding: encoding,
@@ -40,14 +38,14 @@ struct PackBlock {
   /// Gives back the memory of rows that were read.
   func drop() { source.drop(rows) }
 
-  var panelCount: Int { (rows.count + Self.panelRows - 1) / Self.panelRows }
+  var panelCount: Int { (rows.count + TilePacker.panelRows - 1) / TilePacker.panelRows }
 
   /// Reads and encodes a panel, on any thread.  Integers that the encoding holds are taken over.
   ///
   /// - Throws: `InputError` naming the place of a value that the encoding cannot hold.
   func encodePanel(_ panel: Int, importance: [Float]?) throws(InputError) -> PackedPanel {
-    let first = rows.lowerBound + panel * Self.panelRows
-    let rows = first..<min(first + Self.panelRows, rows.upperBound)
+    let first = rows.lowerBound + panel * TilePacker.panelRows
+    let rows = first..<min(first + TilePacker.panelRows, rows.upperBound)
     var checksum = CRC32()
     unsafe source.withBytes(of: rows) { unsafe checksum.update($0) }
     do {
@@ -55,10 +53,7 @@ struct PackBlock {
         packed: try pack(rows, importance), sourceCRC: checksum.value,
         sourceByteCount: source.byteCount(of: rows))
     } catch {
-      throw InputError(
-        source.region.name,
-        "tensor '\(printable(source.name))' has \(error.value) in row \(first + error.row), "
-          + "column \(error.column); \(encoding.name) needs finite values within its range")
+      throw InputError(error, in: source, from: first, encoding)
     }
   }
 
@@ -122,6 +117,18 @@ struct PackOutput {
     try writer.end(sourceCRC: checksum.value, note: sums.note)
     if block.encoding != .f32 { errors.add(block.key, sums) }
     doneBytes += block.source.range.count
+  }
+}
+
+extension InputError {
+  /// A value of rows from `row` on that the encoding cannot hold.
+  init(
+    _ found: UnpackableValue, in source: SourceTensor, from row: Int, _ encoding: Encoding
+  ) {
+    self.init(
+      source.region.name,
+      "tensor '\(printable(source.name))' has \(found.value) in row \(row + found.row), "
+        + "column \(found.column); \(encoding.name) needs finite values within its range")
   }
 }
 

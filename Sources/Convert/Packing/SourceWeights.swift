@@ -95,10 +95,7 @@ package final class SourceWeights {
         region.fill(offset, with: packed.bytes)
         offset += packed.bytes.count
       } catch {
-        throw InputError(
-          source.region.name,
-          "tensor '\(printable(source.name))' has \(error.value) in row \(first + error.row), "
-            + "column \(error.column); \(view.encoding.name) needs finite values within its range")
+        throw InputError(error, in: source, from: first, view.encoding)
       }
       source.drop(rows)
     }

@@ -89,8 +89,8 @@ package enum TilePacker {
     }
   }
 
-  // As many as make a panel of any tiled encoding.
-  private static let panelRows = 32
+  /// As many rows as make a panel of any tiled encoding.
+  package static let panelRows = 32
 
   /// Encodes all panels, which are the same for any number of threads.
   ///
